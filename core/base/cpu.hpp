@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <halftone/services.h>
+
+namespace halftone::cpu {
+
+// "baseline", "avx2", "avx512".
+std::string name(ht_cpu);
+
+// The levels that this machine has, lowest first.
+std::vector<ht_cpu> available();
+
+// The level that every kernel uses: HALFTONE_CPU if set, otherwise the highest. A forced level is obeyed or is an
+// error (Exit::usage), never replaced by another. Read once per process.
+ht_cpu level();
+
+}  // namespace halftone::cpu

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+namespace halftone::os {
+
+// A path as UTF-8, for messages and metadata.
+std::string utf8(const std::filesystem::path&);
+
+// A file by its descriptor. Positions are explicit, so that any thread may read and write at any time.
+class File {
+  public:
+    enum class Advice { sequential, random };
+
+    static File open_to_read(const std::filesystem::path&);  // Exit::input if it cannot be opened or is no regular file
+    static File create_new(const std::filesystem::path&);    // fails if it exists; Exit::failed
+    File() = default;
+    File(File&&) noexcept;
+    File& operator=(File&&) noexcept;
+    ~File();
+
+    explicit operator bool() const { return descriptor_ >= 0; }
+    const std::filesystem::path& path() const { return path_; }
+    uint64_t size() const;
+
+    // Whole or an error (Exit::input): a file that became shorter since it was opened is named as such.
+    void read(uint64_t offset, std::span<std::byte>) const;
+    // Whole or an error: Exit::space if the disk is full, otherwise Exit::failed.
+    void write(uint64_t offset, std::span<const std::byte>) const;
+
+    void preallocate(uint64_t bytes) const;  // Exit::space if there is no room; sets the file's size
+    void advise(Advice) const;
+    void sync() const;
+    void close();
+
+  private:
+    File(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
+    int descriptor_ = -1;
+    std::filesystem::path path_;
+};
+
+bool same_file(const std::filesystem::path&, const std::filesystem::path&);  // both exist and are one, links followed
+uint64_t free_space(const std::filesystem::path& folder);
+void rename_over(const std::filesystem::path& from, const std::filesystem::path& to);      // atomic, replaces
+void rename_if_absent(const std::filesystem::path& from, const std::filesystem::path& to); // atomic, never replaces
+void sync_folder(const std::filesystem::path& folder);
+
+// May someone other than the owner of the process or root write here? Then code must not be loaded from it.
+bool writable_by_others(const std::filesystem::path&);
+
+}  // namespace halftone::os

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace halftone::os {
+
+std::filesystem::path executable();                      // of the running binary, links resolved
+std::filesystem::path user_data_folder();                // XDG_DATA_HOME or ~/.local/share; empty if unknown
+std::optional<std::string> environment(const char* name);
+unsigned processors();                                   // that this process may use
+uint64_t total_memory();
+uint64_t anonymous_memory_peak();                        // of this process so far, as far as the system tells; 0 if not
+double seconds();                                        // monotonic
+
+bool is_terminal(int descriptor);
+int terminal_width(int descriptor);                      // 0 if unknown
+
+// Ctrl-C and a polite kill set a flag instead of ending the process; a second one ends it after cleaning up the
+// files registered below.
+void catch_interrupts();
+bool interrupted();
+
+// Files that must not outlive this process unless they are finished: removed when it is interrupted twice.
+void remove_on_exit(const std::filesystem::path&);
+void keep_on_exit(const std::filesystem::path&);
+
+}  // namespace halftone::os

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/os/file.hpp"
+#include "core/tensor/dtype.hpp"
+
+namespace halftone {
+
+// A tensor of a checkpoint, as its header tells.
+struct Tensor {
+    std::string name;
+    ht_dtype dtype = 0;
+    Shape shape;
+    uint64_t bytes = 0;
+    uint32_t file = 0;    // index into Checkpoint::files()
+    uint64_t offset = 0;  // in that file, from its start
+};
+
+// One safetensors file of a checkpoint.
+struct CheckpointFile {
+    std::filesystem::path path;
+    uint64_t size = 0;
+    uint64_t header_bytes = 0;    // of the JSON
+    std::string header_sha256;    // of the length word and the JSON
+    std::vector<uint32_t> tensors;  // indices into Checkpoint::tensors(), in the order of their data
+};
+
+// Metadata of a file, in its order.
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+// A checkpoint to read: one safetensors file, or several with an index, or a folder that holds one of these.
+// Opening reads and checks the headers only (Exit::input, with the file and the reason, if anything is off).
+class Checkpoint {
+  public:
+    static Checkpoint open(const std::filesystem::path&);
+
+    const std::filesystem::path& path() const;            // as given
+    const std::vector<CheckpointFile>& files() const;
+    const std::vector<Tensor>& tensors() const;           // in ascending order of names
+    const Tensor* find(std::string_view name) const;
+    const Metadata& metadata() const;                     // of all files; equal keys must agree or the first counts
+    uint64_t total_bytes() const;                         // of all tensors
+
+    void read(const Tensor&, uint64_t offset, std::span<std::byte>) const;  // any thread
+    std::vector<std::byte> read_all(const Tensor&) const;                   // for small ones
+
+  private:
+    struct State;
+    std::shared_ptr<const State> state_;
+};
+
+// Limits for hostile headers; what the format's specification allows is never refused.
+struct HeaderLimits {
+    uint64_t json_bytes = 100'000'000;
+    unsigned depth = 16;
+};
+
+// Parses and checks the header of one file, as a stream: memory grows with the number of tensors, not with the text.
+struct ParsedHeader {
+    std::vector<Tensor> tensors;  // in the order of their data
+    Metadata metadata;
+    uint64_t json_bytes = 0;
+    std::string sha256;
+};
+ParsedHeader parse_header(const os::File&, const HeaderLimits& = {});
+
+}  // namespace halftone

@@ -1,0 +1,70 @@
+# CMake functions that build Halftone plugins; the same for bundled ones and for yours.
+include_guard(GLOBAL)
+
+# halftone_kernel_levels(TARGET FILE...)
+#
+# Compiles each file once per CPU level and adds the objects to TARGET. A file sees HALFTONE_CPU_LEVEL as the name
+# of its level (baseline, avx2, avx512) and puts its code into a namespace of that name, so that no function of one
+# level can be merged with its twin of another. Pick one at run time by ht_host.cpu (see halftone/cpu.hpp).
+function(halftone_kernel_levels target)
+  set(levels baseline)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    list(APPEND levels avx2 avx512)
+  endif()
+  set(flags_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2 -mlzcnt)
+  set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mprefer-vector-width=512)
+  foreach(level ${levels})
+    set(objects ${target}_${level})
+    add_library(${objects} OBJECT ${ARGN})
+    # -O3 even in debug builds would hide the loops from a debugger; elsewhere it is what vectorizes them.
+    target_compile_options(${objects} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3> ${flags_${level}})
+    target_compile_definitions(${objects} PRIVATE HALFTONE_CPU_LEVEL=${level})
+    target_link_libraries(${objects} PRIVATE halftone::sdk $<TARGET_NAME_IF_EXISTS:halftone_strict>)
+    set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                                VISIBILITY_INLINES_HIDDEN ON)
+    target_include_directories(${objects} PRIVATE $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
+  endforeach()
+  list(LENGTH levels count)
+  target_compile_definitions(${target} PRIVATE HALFTONE_CPU_LEVELS=${count})
+endfunction()
+
+# halftone_add_plugin(KIND format|model|optimizer|device ID fp8 SOURCES file... [KERNELS file...])
+#
+# Builds KIND-ID.so, which exports its descriptor and nothing else. KERNELS are compiled once per CPU level.
+function(halftone_add_plugin)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "KIND;ID" "SOURCES;KERNELS")
+  if(NOT arg_KIND MATCHES "^(format|model|optimizer|device)$" OR NOT arg_ID OR NOT arg_SOURCES)
+    message(FATAL_ERROR "halftone_add_plugin needs KIND format|model|optimizer|device, ID and SOURCES")
+  endif()
+  set(target ${arg_KIND}-${arg_ID})
+  add_library(${target} MODULE ${arg_SOURCES})
+  target_link_libraries(${target} PRIVATE halftone::sdk $<TARGET_NAME_IF_EXISTS:halftone_strict>)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O3>)
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${target} CXX_VISIBILITY_PRESET hidden
+                                             C_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+                                             LINK_DEPENDS ${HALFTONE_SDK_CMAKE_DIR}/plugin.map)
+  if(NOT APPLE AND NOT WIN32)
+    target_link_options(${target} PRIVATE -Wl,--version-script=${HALFTONE_SDK_CMAKE_DIR}/plugin.map)
+    if(NOT HALFTONE_SANITIZE)
+      target_link_options(${target} PRIVATE -Wl,-z,defs)
+    endif()
+  endif()
+  if(arg_KERNELS)
+    halftone_kernel_levels(${target} ${arg_KERNELS})
+  endif()
+  if(HALFTONE_PLUGIN_DIR) # a bundled plugin: beside the binary in the build tree, installed with it
+    set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/${HALFTONE_PLUGIN_DIR})
+    install(TARGETS ${target} LIBRARY DESTINATION ${HALFTONE_PLUGIN_DIR})
+  endif()
+endfunction()
+
+# halftone_add_model(ID TABLE)
+#
+# Turns a profile's table, a header that defines `constexpr halftone::Profile profile`, into model-ID.so.
+function(halftone_add_model id table)
+  get_filename_component(HALFTONE_MODEL_TABLE ${table} ABSOLUTE)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/model-${id}.cpp)
+  configure_file(${HALFTONE_SDK_CMAKE_DIR}/model.cpp.in ${source} @ONLY)
+  halftone_add_plugin(KIND model ID ${id} SOURCES ${source})
+endfunction()
