@@ -1,17 +1,17 @@
 /* The rules of the boundary between the Halftone host and a plugin.
  *
- * Only C crosses it: no exceptions, no STL, no ownership of memory. Every struct that may grow starts with its
- * own size in bytes, set by whoever made it; the reader uses no field that lies beyond that size. Structs grow
- * only at their end. Arrays of such structs cross as arrays of pointers, so that a longer struct does not break
- * the stride. Strings are UTF-8 and NUL-terminated.
+ * Only C crosses it: no exceptions, no STL, no ownership of memory. Every struct that may grow starts with
+ * its own size in bytes, set by whoever made it; the reader uses no field that lies beyond that size. Structs
+ * grow only at their end. Arrays of such structs cross as arrays of pointers, so that a longer struct does
+ * not break the stride. Strings are UTF-8 and NUL-terminated.
  *
  * Words used above the functions of every table:
  *   [any]    any thread, several at once
  *   [one]    one call at a time for the same object, from any thread
  *   [driver] only from the thread that runs minimize()
  *   [waits]  may wait for a device
- * Unless a comment says otherwise, a pointer that crosses is valid until the call returns, and a buffer belongs
- * to the host.
+ * Unless a comment says otherwise, a pointer that crosses is valid until the call returns, and a buffer
+ * belongs to the host.
  */
 #ifndef HALFTONE_ABI_H
 #define HALFTONE_ABI_H
@@ -55,8 +55,8 @@ enum {
     HT_NO_MEMORY = 3 /* this job cannot go on for lack of memory */
 };
 
-/* Filled by whoever returns something other than HT_OK. The text is for a person, one line, without the name of
- * the tensor (the caller adds it), cut off at the end if too long. Never null where it is a parameter. */
+/* Filled by whoever returns something other than HT_OK. The text is for a person, one line, without the name
+ * of the tensor (the caller adds it), cut off at the end if too long. Never null where it is a parameter. */
 typedef struct ht_error {
     uint32_t size;
     ht_status code;

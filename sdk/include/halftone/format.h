@@ -8,13 +8,14 @@
  *     encode / decode / snap / sigma / around / companion                on the sealed grid
  *     release
  *
- * A *plan* is what follows from shape, dtype and options alone; the plugin owns it. A *grid* is everything that was
- * fitted to the data (scales, codebooks): a flat blob of `grid_bytes`, owned by the host, 64-byte aligned, zeroed
- * before begin(), without pointers into itself or elsewhere, so that the host may copy it, keep it and send it to a
- * device. From fit_seal() or load() on, nobody writes it.
+ * A *plan* is what follows from shape, dtype and options alone; the plugin owns it. A *grid* is everything
+ * that was fitted to the data (scales, codebooks): a flat blob of `grid_bytes`, owned by the host, 64-byte
+ * aligned, zeroed before begin(), without pointers into itself or elsewhere, so that the host may copy it,
+ * keep it and send it to a device. From fit_seal() or load() on, nobody writes it.
  *
- * The host streams a matrix in *bands* of whole rows that start on multiples of `granule_rows`. Which bands it
- * chooses, and on how many threads, must not change a single stored bit: partial results belong to a granule.
+ * The host streams a matrix in *bands* of whole rows that start on multiples of `granule_rows`. Which bands
+ * it chooses, and on how many threads, must not change a single stored bit: partial results belong to a
+ * granule.
  *
  * Values arrive finite; the host checks while widening.
  */
@@ -73,13 +74,14 @@ enum {
 
 enum { HT_SCOPE_LAYER = 0, HT_SCOPE_FILE = 1 };
 
-/* One tensor that the format writes for the matrix. The host adds the dialect's own marker (.comfy_quant, from
- * describe()) and .input_scale. */
+/* One tensor that the format writes for the matrix. The host adds the dialect's own marker (.comfy_quant,
+ * from describe()) and .input_scale. */
 typedef struct ht_stored {
     uint32_t size;
     ht_role role;
-    int32_t scope; /* HT_SCOPE_LAYER: `name` is a suffix of the layer's name (".weight_scale"). HT_SCOPE_FILE: a
-                      whole key ("scaled_fp8"); equal claims of several layers merge, others are a plan error */
+    int32_t
+        scope; /* HT_SCOPE_LAYER: `name` is a suffix of the layer's name (".weight_scale"). HT_SCOPE_FILE: a
+                  whole key ("scaled_fp8"); equal claims of several layers merge, others are a plan error */
     ht_dtype dtype;
     uint64_t shape[HT_MAX_RANK];
     uint32_t rank;
@@ -111,16 +113,18 @@ enum {
 typedef struct ht_facts {
     uint32_t size;
     uint32_t flags;
-    uint32_t passes; /* reductions over the whole matrix that come before fit_band; most formats need 0 or 1 */
+    uint32_t
+        passes; /* reductions over the whole matrix that come before fit_band; most formats need 0 or 1 */
     int32_t input_scale;
     ht_scale_kind scale_kind;
     uint32_t reserved;
     uint64_t scale_rows, scale_cols;
-    uint64_t granule_rows;  /* > 0; bands start on multiples of it, and all but the last contain whole granules */
-    uint64_t granule_bytes; /* bytes of .weight that a whole granule makes; the band with the last row makes all
-                               that remain, a short granule and padding included */
+    uint64_t
+        granule_rows; /* > 0; bands start on multiples of it, and all but the last contain whole granules */
+    uint64_t granule_bytes; /* bytes of .weight that a whole granule makes; the band with the last row makes
+                               all that remain, a short granule and padding included */
     uint64_t grid_bytes;
-    uint64_t partial_bytes; /* of one granule's slot in a pass; may be 0 when passes is 0 */
+    uint64_t partial_bytes;         /* of one granule's slot in a pass; may be 0 when passes is 0 */
     const ht_stored* const* stored; /* n_stored of them; one has HT_ROLE_WEIGHT */
     uint64_t n_stored;
 } ht_facts;
@@ -128,8 +132,8 @@ typedef struct ht_facts {
 /* The grid as a table of numbers, for scalar formats: how any optimizer or device can round to it.
  *   t = divide ? x / pre[g] : x * pre[g];  code = the first i with t <= upper[i], else levels - 1;
  *   value = level[i] * post[g]
- * g counts scale groups in row-major order of ht_facts.scale_kind; table_of[g] picks one of several level sets of
- * `levels` entries each (NULL: the first). All pointers lie inside the grid. */
+ * g counts scale groups in row-major order of ht_facts.scale_kind; table_of[g] picks one of several level
+ * sets of `levels` entries each (NULL: the first). All pointers lie inside the grid. */
 typedef struct ht_table {
     uint32_t size;
     uint32_t levels, tables;
@@ -145,11 +149,13 @@ typedef struct ht_layer {
     uint32_t n_tensors;
     const char* name;                /* without suffix */
     const ht_tensor* const* tensors; /* every tensor of the layer, whole names, and file-wide markers */
-    const uint8_t* const* bytes;     /* bytes[i]: the contents of tensors[i] if at most 64 KiB, otherwise NULL */
-    const char* marker; /* the layer's JSON configuration, from the file's header or its own tensor; NULL: none */
+    const uint8_t* const* bytes; /* bytes[i]: the contents of tensors[i] if at most 64 KiB, otherwise NULL */
+    const char*
+        marker; /* the layer's JSON configuration, from the file's header or its own tensor; NULL: none */
 } ht_layer;
 
-/* What a loader makes of a label that this format can write. Constant; for `plugins info`, plan warnings and docs. */
+/* What a loader makes of a label that this format can write. Constant; for `plugins info`, plan warnings and
+ * docs. */
 typedef struct ht_label {
     uint32_t size;
     uint32_t reserved;
@@ -165,21 +171,23 @@ typedef struct ht_format {
     uint32_t reserved;
 
     /* [any] Makes a plan from shape, dtype and options, without data or I/O. HT_REFUSED with a reason if this
-     * matrix cannot be stored so. On HT_OK the host calls release() once; otherwise *plan is not looked at. */
+     * matrix cannot be stored so. On HT_OK the host calls release() once; otherwise *plan is not looked at.
+     */
     ht_status (*prepare)(const ht_source*, ht_values options, void** plan, ht_error*) HT_NOEXCEPT;
 
     /* [one] Ends a plan; nothing else is running on it. */
     void (*release)(void* plan) HT_NOEXCEPT;
 
     /* [any] The same pointer each time, valid until release(). */
-    const ht_facts* (*facts)(const void* plan) HT_NOEXCEPT;
+    const ht_facts* (*facts)(const void* plan)HT_NOEXCEPT;
 
-    /* [any] Writes the layer's configuration, "format" first. Called more than once; says the same each time. */
+    /* [any] Writes the layer's configuration, "format" first. Called more than once; says the same each time.
+     */
     ht_status (*describe)(const void* plan, const ht_json* sink, ht_error*) HT_NOEXCEPT;
 
-    /* [any] Is this stored layer one of mine, in any dialect? HT_OK: `options` (filled with defaults by the host;
-     * texts set here must be constants) and `source` are set so that prepare() makes its plan. HT_REFUSED: it is
-     * not mine, or the error says what is wrong with it. */
+    /* [any] Is this stored layer one of mine, in any dialect? HT_OK: `options` (filled with defaults by the
+     * host; texts set here must be constants) and `source` are set so that prepare() makes its plan.
+     * HT_REFUSED: it is not mine, or the error says what is wrong with it. */
     ht_status (*recognize)(const ht_layer*, ht_value* const* options, ht_source*, ht_error*) HT_NOEXCEPT;
 
     /* [one] Writes fixed parameters into the zeroed grid; from then on the grid alone feeds kernels. */
@@ -190,47 +198,50 @@ typedef struct ht_format {
     void (*rotate)(const void* plan, int32_t back, const ht_view*, uint64_t rows) HT_NOEXCEPT;
 
     /* [any] One reduction pass over a region of whole granules. `partials` points at the slot of the region's
-     * first granule; the slots arrive zeroed and only this call writes them. column_weight: one number >= 0 per
-     * column, or NULL for 1. The grid is as the last fold left it. NULL if passes is 0. */
-    void (*fit_pass)(const void* plan, uint32_t pass, const ht_region*, const ht_view*, const float* column_weight,
-                     const void* grid, void* partials) HT_NOEXCEPT;
+     * first granule; the slots arrive zeroed and only this call writes them. column_weight: one number >= 0
+     * per column, or NULL for 1. The grid is as the last fold left it. NULL if passes is 0. */
+    void (*fit_pass)(const void* plan, uint32_t pass, const ht_region*, const ht_view*,
+                     const float* column_weight, const void* grid, void* partials) HT_NOEXCEPT;
 
     /* [one] Folds all n slots of a pass, in granule order, into the grid. NULL if passes is 0. */
     ht_status (*fit_fold)(const void* plan, uint32_t pass, const void* partials, uint64_t n, void* grid,
                           ht_error*) HT_NOEXCEPT;
 
-    /* [any] Fits what depends on these rows alone, into the grid's own part for them. NULL if there is none. */
+    /* [any] Fits what depends on these rows alone, into the grid's own part for them. NULL if there is none.
+     */
     void (*fit_band)(const void* plan, const ht_region*, const ht_view*, const float* column_weight,
                      void* grid) HT_NOEXCEPT;
 
     /* [one] Finishes the grid: rules for all-zero matrices, second-level scales. NULL if not needed. */
     ht_status (*fit_seal)(const void* plan, void* grid, ht_error*) HT_NOEXCEPT;
 
-    /* [one] Instead of fitting: from stored companions. companions[i] belongs to facts()->stored[i] (NULL for the
-     * weight and for one that the file lacks). HT_REFUSED if they make no sense. */
+    /* [one] Instead of fitting: from stored companions. companions[i] belongs to facts()->stored[i] (NULL for
+     * the weight and for one that the file lacks). HT_REFUSED if they make no sense. */
     ht_status (*load)(const void* plan, const uint8_t* const* companions, void* grid, ht_error*) HT_NOEXCEPT;
 
     /* [any] Whole rows to stored bytes. Writes every byte of the band, padding included. */
-    void (*encode)(const void* plan, const void* grid, const ht_region*, const ht_view*, uint8_t* band) HT_NOEXCEPT;
+    void (*encode)(const void* plan, const void* grid, const ht_region*, const ht_view*,
+                   uint8_t* band) HT_NOEXCEPT;
 
     /* [any] Stored bytes of a band of whole granules to values in the grid's basis. */
     void (*decode)(const void* plan, const void* grid, const ht_region*, const uint8_t* band,
                    const ht_view* out) HT_NOEXCEPT;
 
     /* [any] The bytes of stored tensor i (not the weight), whole. */
-    ht_status (*companion)(const void* plan, const void* grid, uint32_t i, uint8_t* out, ht_error*) HT_NOEXCEPT;
+    ht_status (*companion)(const void* plan, const void* grid, uint32_t i, uint8_t* out,
+                           ht_error*) HT_NOEXCEPT;
 
-    /* [any] Any rectangle, rounded to the grid: bit for bit what decode(encode()) gives. `in` and `out` may be
-     * the same view. */
+    /* [any] Any rectangle, rounded to the grid: bit for bit what decode(encode()) gives. `in` and `out` may
+     * be the same view. */
     void (*snap)(const void* plan, const void* grid, const ht_region*, const ht_view* in,
                  const ht_view* out) HT_NOEXCEPT;
 
-    /* [any] The derivative of the value by the code's number, per element: finite and > 0 (1 where nothing can
-     * move). */
+    /* [any] The derivative of the value by the code's number, per element: finite and > 0 (1 where nothing
+     * can move). */
     void (*sigma)(const void* plan, const void* grid, const ht_region*, const ht_view* out) HT_NOEXCEPT;
 
-    /* [any] The neighbours on the grid: the largest value <= x and the smallest >= x; beyond the ends both are the
-     * end. Where x lies on the grid both are x. */
+    /* [any] The neighbours on the grid: the largest value <= x and the smallest >= x; beyond the ends both
+     * are the end. Where x lies on the grid both are x. */
     void (*around)(const void* plan, const void* grid, const ht_region*, const ht_view* in, const ht_view* lo,
                    const ht_view* hi) HT_NOEXCEPT;
 
@@ -238,7 +249,7 @@ typedef struct ht_format {
     ht_status (*table)(const void* plan, const void* grid, ht_table* table, ht_error*) HT_NOEXCEPT;
 
     /* [any] Optional abilities by id, "halftone.format.kernels/1"; NULL if unknown. Constant. */
-    const void* (*extension)(const char* id) HT_NOEXCEPT;
+    const void* (*extension)(const char* id)HT_NOEXCEPT;
 
     const ht_label* const* labels; /* n_labels of them */
     uint64_t n_labels;

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* A checkpoint's header, without weights. Names come without the prefix that the host has found in front of all of
- * them ("model.diffusion_model."). All calls are [any]; strings live as long as the header. */
+/* A checkpoint's header, without weights. Names come without the prefix that the host has found in front of
+ * all of them ("model.diffusion_model."). All calls are [any]; strings live as long as the header. */
 typedef struct ht_header {
     uint32_t size;
     uint32_t reserved;
@@ -21,7 +21,7 @@ typedef struct ht_header {
     /* By its whole name; 0 if there is none. */
     int32_t (*find)(void* self, const char* name, ht_tensor* out) HT_NOEXCEPT;
     /* An entry of the file's metadata; NULL if there is none. */
-    const char* (*metadata)(void* self, const char* key) HT_NOEXCEPT;
+    const char* (*metadata)(void* self, const char* key)HT_NOEXCEPT;
 } ht_header;
 
 typedef int32_t ht_action;
@@ -57,12 +57,12 @@ typedef struct ht_model {
     /* [any] Does this header look like the family? No I/O. */
     void (*score)(const ht_header*, ht_score* out) HT_NOEXCEPT;
 
-    /* [any] What to do with a tensor; asked for every tensor, matrices or not. The tensor's name is whole, with
-     * any prefix. */
+    /* [any] What to do with a tensor; asked for every tensor, matrices or not. The tensor's name is whole,
+     * with any prefix. */
     ht_status (*decide)(ht_values options, const ht_tensor*, ht_verdict* out, ht_error*) HT_NOEXCEPT;
 
     /* [any] Optional abilities by id; NULL if unknown. Constant. NULL itself if there are none. */
-    const void* (*extension)(const char* id) HT_NOEXCEPT;
+    const void* (*extension)(const char* id)HT_NOEXCEPT;
 } ht_model;
 
 #ifdef __cplusplus

@@ -19,8 +19,8 @@ enum {
     HT_CPU_AVX512 = 2    /* the above and AVX-512 F, BW, CD, DQ, VL */
 };
 
-/* Handed to init(); valid from then until deinit() returns. A member that is NULL or beyond `size` is a service
- * that this host does not have. Nothing here throws or ends the process. */
+/* Handed to init(); valid from then until deinit() returns. A member that is NULL or beyond `size` is a
+ * service that this host does not have. Nothing here throws or ends the process. */
 typedef struct ht_host {
     uint32_t size;
     uint32_t abi_minor; /* of the host; the major is in the name of the entry symbol */
@@ -37,18 +37,19 @@ typedef struct ht_host {
     /* [any] Seconds from an unspecified moment; monotonic. For measuring, never for results. */
     double (*clock)(void* self) HT_NOEXCEPT;
 
-    /* [any] Scratch memory, 64-byte aligned and counted in the run's budget. NULL when there is none left. The
-     * plugin gives it back to the same host, on any thread. release(NULL) does nothing. */
-    void* (*allocate)(void* self, uint64_t bytes) HT_NOEXCEPT;
+    /* [any] Scratch memory, 64-byte aligned and counted in the run's budget. NULL when there is none left.
+     * The plugin gives it back to the same host, on any thread. release(NULL) does nothing. */
+    void* (*allocate)(void* self, uint64_t bytes)HT_NOEXCEPT;
     void (*release)(void* self, void* memory) HT_NOEXCEPT;
 
     /* [any] Fills `out` with n words that depend on seed, stream and their index alone: word i is the same
      * whoever asks for it, so that results do not depend on threads. Counter-based (Philox 4x32-10). */
-    void (*random)(void* self, uint64_t seed, uint64_t stream, uint64_t first, uint64_t n, uint32_t* out) HT_NOEXCEPT;
+    void (*random)(void* self, uint64_t seed, uint64_t stream, uint64_t first, uint64_t n,
+                   uint32_t* out) HT_NOEXCEPT;
 
     /* [any] An optional service by its id, "owner.name/revision"; NULL if unknown. Constant, lives as long as
      * the host. */
-    const void* (*extension)(void* self, const char* id) HT_NOEXCEPT;
+    const void* (*extension)(void* self, const char* id)HT_NOEXCEPT;
 } ht_host;
 
 #ifdef __cplusplus

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace halftone {
+
+// Zeroed bytes on a 64-byte boundary, of a size fixed when made.
+class AlignedBytes {
+  public:
+    AlignedBytes() = default;
+    explicit AlignedBytes(size_t size)
+        : data_(static_cast<std::byte*>(::operator new(size ? size : 1, alignment))), size_(size) {
+        std::memset(data_, 0, size_);
+    }
+    AlignedBytes(AlignedBytes&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    AlignedBytes& operator=(AlignedBytes&& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    ~AlignedBytes() { ::operator delete(data_, alignment); }
+
+    std::byte* data() { return data_; }
+    const std::byte* data() const { return data_; }
+    size_t size() const { return size_; }
+    std::span<std::byte> bytes() { return {data_, size_}; }
+    std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+    template <class T>
+    std::span<T> as() {
+        return {reinterpret_cast<T*>(data_), size_ / sizeof(T)};
+    }
+
+  private:
+    static constexpr std::align_val_t alignment{64};
+    std::byte* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+}  // namespace halftone

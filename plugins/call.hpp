@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cfenv>
+#include <string>
+
+#include <halftone/abi.h>
+
+#include "core/base/error.hpp"
+
+namespace halftone {
+
+// Saves the floating-point mode (rounding, flush-to-zero, exception masks) around a call into a plugin. A
+// plugin that returns with another mode is named in an Exit::plugin error, after the mode has been restored.
+class FloatingPointGuard {
+  public:
+    explicit FloatingPointGuard(const std::string& plugin);
+    FloatingPointGuard(const FloatingPointGuard&) = delete;
+    FloatingPointGuard& operator=(const FloatingPointGuard&) = delete;
+    ~FloatingPointGuard() noexcept(false);
+
+  private:
+    const std::string& plugin_;
+    unsigned long mode_;
+    int uncaught_;
+};
+
+// HT_REFUSED from a plugin: this tensor, with the plugin's reason. Not an error of the run.
+class Refusal : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+// Calls a table's function under the guard; for functions that return a status, turns it into Refusal or
+// Error (Exit::plugin, or Exit::space for HT_NO_MEMORY).
+template <class Function, class... Args>
+void call(const std::string& plugin, Function function, Args... args) {
+    FloatingPointGuard guard(plugin);
+    function(args...);
+}
+
+void check_status(const std::string& plugin, const std::string& doing, ht_status, const ht_error&);
+
+template <class Function, class... Args>
+void call_checked(const std::string& plugin, const std::string& doing, Function function, Args... args) {
+    ht_error error{};
+    error.size = sizeof error;
+    ht_status status;
+    {
+        FloatingPointGuard guard(plugin);
+        status = function(args..., &error);
+    }
+    check_status(plugin, doing, status, error);
+}
+
+}  // namespace halftone

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <halftone/format.h>
+
+#include "core/base/aligned.hpp"
+#include "core/base/json.hpp"
+#include "plugins/library.hpp"
+
+namespace halftone {
+
+// What is asked of a format for one matrix.
+struct MatrixSource {
+    ht_dtype dtype = 0;
+    ht_dialect dialect = HT_DIALECT_COMFY;
+    uint32_t wants = 0;
+    std::vector<uint64_t> shape;
+    uint64_t experts = 1, rows = 0, cols = 0;
+};
+
+struct StoredTensor {
+    ht_role role;
+    bool whole_file;  // `name` is a whole key
+    ht_dtype dtype;
+    std::vector<uint64_t> shape;
+    uint64_t bytes;
+    std::string name;
+};
+
+// Scales, codebooks: see format.h. 64-byte aligned, zeroed when made.
+using Grid = AlignedBytes;
+
+// A plan of a format for one matrix, checked when it is made: exactly one weight, sane granules, sizes that
+// agree. All functions may be called by any thread; the grid's rules are those of format.h.
+class FormatPlan {
+  public:
+    const ht_facts& facts() const { return *facts_; }
+    const std::vector<StoredTensor>& stored() const { return stored_; }
+    size_t weight_index() const { return weight_; }
+    const MatrixSource& source() const { return source_; }
+    const std::string& plugin() const { return plugin_; }  // "format 'fp8'"
+    Json description() const;                              // what describe() says, in its order
+
+    Grid make_grid() const;  // zeroed, begun
+    void rotate(bool back, const ht_view&, uint64_t rows) const;
+    void fit_pass(uint32_t pass, const ht_region&, const ht_view&, const float* weight, const Grid&,
+                  std::byte* partials) const;
+    bool fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid&) const;
+    void fit_band(const ht_region&, const ht_view&, const float* weight, Grid&) const;
+    void fit_seal(Grid&) const;
+    void load(std::span<const uint8_t* const> companions, Grid&) const;
+    // `band` has exactly the bytes that format.h says the region makes.
+    void encode(const Grid&, const ht_region&, const ht_view&, std::span<std::byte> band) const;
+    void decode(const Grid&, const ht_region&, std::span<const std::byte> band, const ht_view& out) const;
+    std::vector<std::byte> companion(const Grid&, size_t index) const;
+    void snap(const Grid&, const ht_region&, const ht_view& in, const ht_view& out) const;
+    void sigma(const Grid&, const ht_region&, const ht_view& out) const;
+    void around(const Grid&, const ht_region&, const ht_view& in, const ht_view& lo, const ht_view& hi) const;
+
+    // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
+    uint64_t band_offset(uint64_t row) const;
+    uint64_t band_bytes(uint64_t row, uint64_t rows) const;
+
+    ~FormatPlan();
+    FormatPlan(const FormatPlan&) = delete;
+    FormatPlan& operator=(const FormatPlan&) = delete;
+
+  private:
+    friend class Format;
+    FormatPlan() = default;
+    std::shared_ptr<PluginLibrary> library_;
+    const ht_format* table_ = nullptr;
+    void* plan_ = nullptr;
+    const ht_facts* facts_ = nullptr;
+    std::string plugin_;
+    MatrixSource source_;
+    std::vector<StoredTensor> stored_;
+    size_t weight_ = 0;
+};
+
+// A format plugin.
+class Format {
+  public:
+    explicit Format(std::shared_ptr<PluginLibrary>);  // checks the table's size and its functions
+
+    const PluginLibrary& library() const { return *library_; }
+    std::string id() const { return library_->file().id; }
+
+    // Throws Refusal with the format's reason, or Error.
+    std::shared_ptr<const FormatPlan> prepare(const MatrixSource&, const OptionValues&) const;
+
+    struct Label {
+        std::string label, options, loaders, activations, remark;
+    };
+    std::vector<Label> labels() const;
+
+  private:
+    std::shared_ptr<PluginLibrary> library_;
+    const ht_format* table_ = nullptr;
+};
+
+}  // namespace halftone

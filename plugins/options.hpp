@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <halftone/value.h>
+
+namespace halftone {
+
+// A value as a person wrote it, before anyone checked it: from TOML, a flag or a recipe.
+struct GivenValue {
+    std::variant<bool, int64_t, double, std::string, std::vector<std::string>> value;
+    std::string where;  // "flux.toml:12:3" or "--set"
+};
+using GivenOptions = std::map<std::string, GivenValue, std::less<>>;
+
+// Option names that a plugin may not declare, because they are keys of the pipeline's own.
+std::span<const std::string_view> reserved_option_names();
+
+// A plugin's option table, checked when the plugin is loaded, with help and defaults parsed.
+class OptionTable {
+  public:
+    // Throws (Exit::plugin, `where` = the plugin's file) if a row makes no sense: bad or reserved name, twice
+    // the same name, default outside its range or choices, unknown type.
+    OptionTable(const ht_option* const* rows, uint64_t n, const std::string& where);
+
+    size_t size() const { return rows_.size(); }
+    const ht_option& row(size_t i) const { return *rows_[i]; }
+    std::vector<std::string> names() const;
+
+  private:
+    std::vector<const ht_option*> rows_;
+};
+
+// A full set of values for a table, and what the ABI needs to hand it over.
+class OptionValues {
+  public:
+    // Defaults where `given` has nothing. Throws Exit::usage with the given value's place: "unknown option
+    // 'blok_size' for format 'int8'; did you mean 'block_size'?", "... must be between 1 and 4096, not 0".
+    // `owner` is how messages name the plugin: "format 'int8'".
+    static OptionValues resolve(const OptionTable&, const GivenOptions& given, const std::string& owner);
+
+    ht_values abi() const;
+    ht_value* const* writable();  // for recognize()
+
+    // For recipes, plans and `plugins info`: every option with its value as TOML text, in the table's order.
+    std::vector<std::pair<std::string, std::string>> as_toml() const;
+    // Only what differs from the default, as "scale_per=row element=e5m2".
+    std::string summary() const;
+
+  private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace halftone
