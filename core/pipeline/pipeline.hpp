@@ -1,0 +1,112 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugins/options.hpp"
+
+namespace halftone {
+
+// A format or optimizer as the user named it, with the options written beside it. Options of the id's own
+// defaults table ([format.fp8]) are already merged in underneath.
+struct PluginChoice {
+    std::string id;
+    std::string where;  // where the id was written: "flux.toml:4:10"
+    GivenOptions options;
+};
+
+// How a matrix is to be stored.
+struct Treatment {
+    PluginChoice format;     // id "keep": left as it is
+    PluginChoice optimizer;  // id "none": round to nearest
+    bool full_precision_matrix_mult = false;
+};
+
+enum class RuleAction { quantize, keep, remove };
+
+// One [[rule]]. The first rule that matches a tensor decides, before the profile.
+struct Rule {
+    std::string name;                // for reasons and summaries; "rule 2" if none was given
+    std::vector<std::string> match;  // globs over the whole name, `*` crosses dots
+    std::vector<std::string> regex;  // searched in the name
+    RuleAction action = RuleAction::quantize;
+    Treatment treatment;  // for RuleAction::quantize
+    std::string reason;
+    std::string where;
+};
+
+enum class Kept { source, bf16, f16 };
+enum class MetadataForm { both, tensor, header };
+enum class OnRefusal { keep, error };
+enum class OnNonfinite { error, keep };
+
+// A whole pipeline, checked as far as that goes without looking at checkpoints and plugins.
+struct Pipeline {
+    struct Input {
+        std::filesystem::path path;
+        std::string where;
+    } input;
+    struct Output {
+        std::filesystem::path path;
+        std::string where;
+        bool replace = false;
+        Kept kept = Kept::source;
+        uint64_t shard_size = 0;         // 0: one file
+        std::string layout = "comfyui";  // "comfyui" | "legacy" | "bitsandbytes"
+        MetadataForm metadata = MetadataForm::both;
+        bool recipe = true;
+    } output;
+    struct ModelChoice {
+        std::vector<std::string> profiles;  // {"auto"}, {"none"} or ids
+        std::string where;
+    } model;
+    struct Quantize {
+        Treatment treatment;
+        PluginChoice embeddings;  // id "keep" or a format
+        OnRefusal on_refusal = OnRefusal::keep;
+        OnNonfinite on_nonfinite = OnNonfinite::error;
+    } quantize;
+    std::vector<Rule> rules;
+    std::optional<Treatment> fallback;  // for what the profile would keep
+    struct Run {
+        unsigned threads = 0;  // 0: all processors
+        uint64_t memory = 0;   // 0: a small default
+        std::string device = "auto";
+    } run;
+    struct Report {
+        std::filesystem::path json;  // empty: none
+    } report;
+
+    std::string where;  // the file, for messages
+};
+
+// `--set` and `-i`/`-o` on the command line: dotted key and value, applied over the file.
+struct Override {
+    std::string key, value, where;
+};
+
+// Reads and checks a pipeline. Exit::usage for every mistake, with file:line:column and a suggestion.
+// Relative paths are taken from the pipeline's folder. Keys that this version knows but cannot honour yet are
+// errors that say so.
+Pipeline read_pipeline(const std::filesystem::path&, const std::vector<Override>& = {});
+Pipeline parse_pipeline(const std::string& toml, const std::string& name, const std::filesystem::path& folder,
+                        const std::vector<Override>& = {});
+
+// The pipeline as TOML that parses back to the same. With paths for a person, without for a recipe.
+struct PrintSettings {
+    bool paths = true;
+};
+std::string print_pipeline(const Pipeline&, const PrintSettings& = {});
+
+// The whole schema, for docs and for `halftone help pipeline`: one row a key.
+struct SchemaKey {
+    std::string section, key, type, fallback, help, example;
+    bool available = true;  // in this version
+};
+const std::vector<SchemaKey>& pipeline_schema();
+
+}  // namespace halftone

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint/checkpoint.hpp"
+#include "core/checkpoint/writer.hpp"
+#include "core/pipeline/pipeline.hpp"
+#include "plugins/registry.hpp"
+
+namespace halftone {
+
+enum class Action { quantize, keep, cast, remove };
+
+// Where an output tensor's bytes come from.
+enum class Origin {
+    weight,     // encoded bands
+    companion,  // FormatPlan::companion(stored_index)
+    text,       // `bytes` of PlannedOutput: a marker's JSON, a constant
+    copy,       // the source tensor's bytes
+    narrowed,   // the source tensor's values in another float type
+};
+
+// One tensor of the output and where it lies.
+struct PlannedOutput {
+    std::string name;
+    ht_dtype dtype = 0;
+    Shape shape;
+    uint64_t bytes = 0;
+    uint32_t file = 0;
+    uint64_t offset = 0;  // in that file, from its start
+    Origin origin = Origin::copy;
+    uint32_t stored_index = 0;       // for Origin::companion
+    std::vector<std::byte> content;  // for Origin::text
+};
+
+// What happens to one tensor of the input.
+struct PlannedTensor {
+    uint32_t source = 0;  // index into Checkpoint::tensors()
+    Action action = Action::keep;
+    std::string reason;        // why it is not simply quantized; "" otherwise
+    std::string reason_class;  // the reason without the tensor's particulars, for counting
+    std::string format;        // "fp8", with the options that differ from the default: "fp8 scale_per=row"
+    std::shared_ptr<const FormatPlan> plan;  // for Action::quantize
+    std::vector<PlannedOutput> outputs;      // the weight first
+};
+
+struct PlanTotals {
+    uint64_t quantized = 0, kept = 0, cast = 0, removed = 0;
+    uint64_t bytes_before = 0, bytes_after = 0;  // of tensors
+    uint64_t quantized_before = 0, quantized_after = 0;
+    uint64_t elements_quantized = 0;
+    uint64_t bf16_would_save = 0;  // by [output] kept = "bf16", over what is kept as it is
+    std::vector<std::pair<std::string, uint64_t>> kept_by_reason;  // most frequent first
+};
+
+// Everything about the output, known before a weight is read.
+struct Plan {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    Pipeline pipeline;
+    std::vector<PlannedTensor> tensors;  // in the order of names
+    std::vector<FileLayout> files;
+    std::string profile;  // "flux (found: ...)"; "" for none
+    std::vector<std::string> warnings;
+    PlanTotals totals;
+    std::string recipe;         // as written into the header; "" without
+    uint64_t output_bytes = 0;  // of all files, headers included
+};
+
+Plan make_plan(Pipeline, Registry&);
+
+}  // namespace halftone
