@@ -1,10 +1,9 @@
 #pragma once
 
+#include <fmt/format.h>
 #include <stdexcept>
 #include <string>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace halftone {
 
@@ -19,7 +18,8 @@ enum class Exit : int {
     space = 6,        // no room on disk or in memory
 };
 
-// Every failure inside the host: what class it is of, where (file:line, file or tensor), what, and what to do.
+// Every failure inside the host: what class it is of, where (file:line, file or tensor), what, and what to
+// do.
 class Error : public std::runtime_error {
   public:
     Error(Exit code, std::string where, std::string what, std::string advice = {})

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -11,6 +10,8 @@ enum class Level { debug, info, warning, error };
 
 // Lines for the user, on standard error. Human text ("warning: ...") or one JSON object a line. Any thread.
 // A progress line, if one is shown, is taken away before a line is printed and drawn again after it.
+// Any bytes may be written: control characters are escaped for the terminal, broken UTF-8 is replaced in
+// JSON.
 class Log {
   public:
     enum class Style { human, json };
@@ -30,10 +31,12 @@ class Log {
     void warning(std::string_view text) { write(Level::warning, text); }
     void error(std::string_view text) { write(Level::error, text); }
 
-    // A line of JSON style: {"event": name, ...members}; `members` is the inside of an object. Nothing in human style.
+    // A line of JSON style: {"event": name, ...members}; `members` is the inside of an object. Nothing in
+    // human style.
     void event(std::string_view name, std::string_view members);
 
-    // Replaces the terminal's progress line; "" takes it away. Only for a human on a terminal.
+    // Replaces the terminal's progress line, cut to its width; "" takes it away. Only for a human on a
+    // terminal.
     void progress_line(std::string_view);
 
     const Settings& settings() const;

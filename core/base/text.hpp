@@ -26,16 +26,17 @@ std::string bytes(uint64_t);
 // "12,345".
 std::string grouped(uint64_t);
 
-// "3 s", "2 min 05 s".
+// "0.25 s", "3 s", "2 min 05 s", "1 h 02 min".
 std::string duration(double seconds);
 
-// "64MiB", "5GB", "4096", "1.5 GiB"; nothing else.
+// "64MiB", "5GB", "4096", "1.5 GiB"; nothing else. A fraction of a byte is cut off.
 std::optional<uint64_t> parse_bytes(std::string_view);
 
+// "a,b," is three parts, the last one empty; "" is none.
 std::vector<std::string> split(std::string_view, char separator);
 std::string join(std::span<const std::string>, std::string_view separator);
 
-// As a TOML basic string, quotes included.
+// As a TOML basic string, quotes included; broken UTF-8 becomes U+FFFD.
 std::string toml_quoted(std::string_view);
 
 }  // namespace halftone::text

@@ -16,8 +16,9 @@ class File {
   public:
     enum class Advice { sequential, random };
 
-    static File open_to_read(const std::filesystem::path&);  // Exit::input if it cannot be opened or is no regular file
-    static File create_new(const std::filesystem::path&);    // fails if it exists; Exit::failed
+    static File open_to_read(
+        const std::filesystem::path&);  // Exit::input if it cannot be opened or is no regular file
+    static File create_new(const std::filesystem::path&);  // fails if it exists; Exit::failed
     File() = default;
     File(File&&) noexcept;
     File& operator=(File&&) noexcept;
@@ -43,10 +44,12 @@ class File {
     std::filesystem::path path_;
 };
 
-bool same_file(const std::filesystem::path&, const std::filesystem::path&);  // both exist and are one, links followed
+bool same_file(const std::filesystem::path&,
+               const std::filesystem::path&);  // both exist and are one, links followed
 uint64_t free_space(const std::filesystem::path& folder);
-void rename_over(const std::filesystem::path& from, const std::filesystem::path& to);      // atomic, replaces
-void rename_if_absent(const std::filesystem::path& from, const std::filesystem::path& to); // atomic, never replaces
+void rename_over(const std::filesystem::path& from, const std::filesystem::path& to);  // atomic, replaces
+void rename_if_absent(const std::filesystem::path& from,
+                      const std::filesystem::path& to);  // atomic, never replaces
 void sync_folder(const std::filesystem::path& folder);
 
 // May someone other than the owner of the process or root write here? Then code must not be loaded from it.

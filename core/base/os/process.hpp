@@ -7,19 +7,22 @@
 
 namespace halftone::os {
 
-std::filesystem::path executable();                      // of the running binary, links resolved
-std::filesystem::path user_data_folder();                // XDG_DATA_HOME or ~/.local/share; empty if unknown
+std::filesystem::path executable();        // of the running binary, links resolved
+std::filesystem::path user_data_folder();  // XDG_DATA_HOME or ~/.local/share; empty if unknown
 std::optional<std::string> environment(const char* name);
-unsigned processors();                                   // that this process may use
+unsigned processors();  // that this process may use
 uint64_t total_memory();
-uint64_t anonymous_memory_peak();                        // of this process so far, as far as the system tells; 0 if not
-double seconds();                                        // monotonic
+uint64_t anonymous_memory();  // of this process, in bytes; 0 where the system does not tell
+// The most that anonymous_memory() or this function has seen. Linux keeps no such peak itself, so that what
+// lies between two calls is missed: call it where memory is at its highest.
+uint64_t anonymous_memory_peak();
+double seconds();  // monotonic
 
 bool is_terminal(int descriptor);
-int terminal_width(int descriptor);                      // 0 if unknown
+int terminal_width(int descriptor);  // 0 if unknown
 
-// Ctrl-C and a polite kill set a flag instead of ending the process; a second one ends it after cleaning up the
-// files registered below.
+// Ctrl-C and a polite kill set a flag instead of ending the process; a second one ends it after cleaning up
+// the files registered below.
 void catch_interrupts();
 bool interrupted();
 
