@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,11 @@ struct Plan {
     uint64_t output_bytes = 0;  // of all files, headers included
 };
 
-Plan make_plan(Pipeline, Registry&);
+// What a measuring pass found out before the plan; see core/run/measure.hpp.
+struct PlanKnowledge {
+    std::set<std::string, std::less<>> nonfinite;  // tensors that hold NaN or infinities
+};
+
+Plan make_plan(Pipeline, Registry&, const PlanKnowledge& = {});
 
 }  // namespace halftone

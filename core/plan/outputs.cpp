@@ -1,0 +1,78 @@
+#include "core/plan/outputs.hpp"
+
+#include <array>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "core/plan/metadata.hpp"
+
+namespace halftone {
+namespace {
+
+PlannedOutput constant(std::string name, ht_dtype dtype, Shape shape, std::vector<std::byte> content) {
+    PlannedOutput output;
+    output.name = std::move(name);
+    output.dtype = dtype;
+    output.shape = std::move(shape);
+    output.bytes = content.size();
+    output.origin = Origin::text;
+    output.content = std::move(content);
+    return output;
+}
+
+std::vector<std::byte> bytes_of(std::string_view text) {
+    std::vector<std::byte> result(text.size());
+    std::memcpy(result.data(), text.data(), text.size());
+    return result;
+}
+
+PlannedOutput unit_input_scale(const std::string& layer, ht_dialect dialect) {
+    const auto bits = std::bit_cast<std::array<std::byte, sizeof(float)>>(1.0f);
+    return constant(layer + (dialect == HT_DIALECT_LEGACY ? ".scale_input" : ".input_scale"), HT_DTYPE_F32,
+                    {}, {bits.begin(), bits.end()});
+}
+
+}  // namespace
+
+MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& prefix, const FormatPlan& plan,
+                                ht_dialect dialect, MetadataForm form, bool input_scale) {
+    MatrixOutputs result;
+    for (size_t i = 0; i < plan.stored().size(); ++i) {
+        const StoredTensor& stored = plan.stored()[i];
+        PlannedOutput output;
+        output.name = (stored.whole_file ? prefix : layer) + stored.name;
+        output.dtype = stored.dtype;
+        output.shape = stored.shape;
+        output.bytes = stored.bytes;
+        output.origin = i == plan.weight_index() ? Origin::weight : Origin::companion;
+        output.stored_index = static_cast<uint32_t>(i);
+        if (stored.whole_file)
+            result.whole_file.push_back(std::move(output));
+        else if (output.origin == Origin::weight)
+            result.outputs.insert(result.outputs.begin(), std::move(output));
+        else
+            result.outputs.push_back(std::move(output));
+    }
+    if (dialect == HT_DIALECT_COMFY && form != MetadataForm::header) {
+        const std::string text = python_json(plan.description());
+        result.outputs.push_back(
+            constant(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, bytes_of(text)));
+    }
+    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED;
+    if (plan.facts().input_scale == HT_INPUT_SCALE_REQUIRED || (input_scale && allowed))
+        result.outputs.push_back(unit_input_scale(layer, dialect));
+    return result;
+}
+
+PlannedOutput output_of_kept(const Tensor& tensor, ht_dtype as) {
+    PlannedOutput output;
+    output.name = tensor.name;
+    output.dtype = as;
+    output.shape = tensor.shape;
+    output.origin = as == tensor.dtype ? Origin::copy : Origin::narrowed;
+    output.bytes = byte_count(as, tensor.shape).value();
+    return output;
+}
+
+}  // namespace halftone

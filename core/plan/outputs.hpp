@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/plan/plan.hpp"
+
+namespace halftone {
+
+// The output tensors of one quantized matrix: what the format stores, and what the host adds in the dialect
+// (the configuration as a tensor, the input scale). The weight comes first.
+struct MatrixOutputs {
+    std::vector<PlannedOutput> outputs;
+    std::vector<PlannedOutput> whole_file;  // claims with HT_SCOPE_FILE: equal ones of several layers merge
+};
+MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& prefix, const FormatPlan&,
+                                ht_dialect, MetadataForm, bool input_scale);
+
+// The tensor as it is, or narrowed to another float type (Origin::narrowed).
+PlannedOutput output_of_kept(const Tensor&, ht_dtype as);
+
+}  // namespace halftone

@@ -1,0 +1,371 @@
+#include "core/plan/planner.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/plan/recipe.hpp"
+#include "plugins/call.hpp"
+
+namespace halftone {
+namespace {
+
+ht_dialect dialect_from(const std::string& layout) {
+    if (layout == "legacy") return HT_DIALECT_LEGACY;
+    if (layout == "bitsandbytes") return HT_DIALECT_BITSANDBYTES;
+    return HT_DIALECT_COMFY;
+}
+
+Checkpoint open_input(const Pipeline::Input& input) {
+    if (!std::filesystem::exists(input.path))
+        throw Error(Exit::input, input.where, fmt::format("there is no '{}'", os::utf8(input.path)),
+                    "check [input] path; a relative one starts at the pipeline's folder");
+    return Checkpoint::open(input.path);
+}
+
+// Suffixes under which loaders look for a layer's scales and configuration, in any dialect.
+constexpr std::array<std::string_view, 6> stale_suffixes = {
+    ".comfy_quant", ".weight_scale", ".weight_scale_2", ".scale_weight", ".input_scale", ".scale_input"};
+
+bool is_loaded_by_mainline(const std::string& loaders) {
+    for (const std::string& loader : text::split(loaders, ';')) {
+        const size_t start = loader.find_first_not_of(' ');
+        constexpr std::string_view mainline = "comfyui";
+        if (start != std::string::npos && loader.compare(start, mainline.size(), mainline) == 0 &&
+            loader[start + mainline.size()] != '-')
+            return true;
+    }
+    return false;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+    constexpr size_t shown = 2;
+    std::string result;
+    for (size_t i = 0; i < std::min(shown, names.size()); ++i)
+        result += (i ? ", " : "") + text::printable(names[i]);
+    return names.size() > shown ? result + fmt::format(" and {} more", names.size() - shown) : result;
+}
+
+}  // namespace
+
+Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& knowledge)
+    : registry_(registry), knowledge_(knowledge), rules_(pipeline.rules) {
+    plan_.checkpoint = std::make_shared<const Checkpoint>(open_input(pipeline.input));
+    plan_.pipeline = std::move(pipeline);
+    effective_ = plan_.pipeline;
+    dialect_ = dialect_from(effective_.output.layout);
+
+    primary_ = resolve(effective_.quantize.treatment);
+    Treatment embeddings{.format = effective_.quantize.embeddings, .optimizer = {}};
+    embeddings_ = resolve(embeddings);
+    effective_.quantize.embeddings = embeddings.format;
+    for (Rule& rule : effective_.rules)
+        by_rule_.push_back(rule.action == RuleAction::quantize ? resolve(rule.treatment)
+                                                               : ResolvedTreatment{});
+    if (effective_.fallback) fallback_ = resolve(*effective_.fallback);
+
+    profiles_ = Profiles::choose(effective_.model, *plan_.checkpoint, registry_, plan_.warnings);
+    effective_.model.profiles = profiles_.ids().empty() ? std::vector<std::string>{"none"} : profiles_.ids();
+    plan_.profile = profiles_.summary();
+    for (const std::string& id : profiles_.ids())
+        plugins_used_.push_back(
+            fmt::format("model {} {}", id, registry_.model(id)->library().descriptor().version));
+    prefix_ = common_prefix(*plan_.checkpoint);
+    for (QuantizedLayer& layer : quantized_layers(*plan_.checkpoint)) {
+        companions_before_.insert(layer.companions.begin(), layer.companions.end());
+        quantized_before_.emplace(layer.name, std::move(layer));
+    }
+}
+
+ResolvedTreatment Planner::resolve(Treatment& treatment) {
+    ResolvedTreatment result;
+    result.full_precision_mm = treatment.full_precision_matrix_mult;
+    const PluginChoice& optimizer = treatment.optimizer;
+    if (!optimizer.id.empty() && optimizer.id != "none") {
+        registry_.library(HT_KIND_OPTIMIZER, optimizer.id, optimizer.where);
+        throw Error(Exit::usage, optimizer.where, "learned rounding is not available in this version",
+                    "leave out 'optimizer' to round to nearest");
+    }
+    if (treatment.format.id.empty() || treatment.format.id == "keep") return result;
+    result.format = registry_.format(treatment.format.id, treatment.format.where);
+    const PluginLibrary& library = result.format->library();
+    result.options = OptionValues::resolve(library.options(), treatment.format.options, library.name());
+    const std::string options = result.options.summary();
+    result.shown = treatment.format.id + (options.empty() ? "" : " " + options);
+    treatment.format.options = explicit_options(library.options(), result.options);
+    const std::string used = fmt::format("format {} {}", treatment.format.id, library.descriptor().version);
+    if (std::ranges::find(plugins_used_, used) == plugins_used_.end()) plugins_used_.push_back(used);
+    return result;
+}
+
+PlannedTensor Planner::keep(uint32_t index, std::string reason, std::string reason_class) {
+    const Tensor& source = tensor(index);
+    ht_dtype as = source.dtype;
+    const bool wide = source.dtype == HT_DTYPE_F32 || source.dtype == HT_DTYPE_F64;
+    // Scales are float32 by contract with every loader, so what belongs to a quantized layer is never
+    // touched.
+    if (wide && !companions_before_.contains(source.name)) {
+        const Kept kept = plan_.pipeline.output.kept;
+        as = kept == Kept::bf16 ? HT_DTYPE_BF16 : kept == Kept::f16 ? HT_DTYPE_F16 : as;
+    }
+    PlannedTensor result;
+    result.source = index;
+    result.action = as == source.dtype ? Action::keep : Action::cast;
+    result.reason_class = reason_class.empty() ? reason : std::move(reason_class);
+    result.reason = std::move(reason);
+    result.outputs.push_back(output_of_kept(source, as));
+    return result;
+}
+
+PlannedTensor Planner::remove(uint32_t index, std::string reason) const {
+    PlannedTensor result;
+    result.source = index;
+    result.action = Action::remove;
+    result.reason_class = reason;
+    result.reason = std::move(reason);
+    return result;
+}
+
+PlannedTensor Planner::decide(uint32_t index) {
+    const Tensor& source = tensor(index);
+    const std::string layer(layer_name(source.name));
+    const int rule = rules_.first_match(source.name);
+    const std::string by_rule =
+        rule < 0
+            ? ""
+            : plan_.pipeline.rules[rule].name +
+                  (plan_.pipeline.rules[rule].reason.empty() ? "" : ": " + plan_.pipeline.rules[rule].reason);
+    if (rule >= 0 && plan_.pipeline.rules[rule].action == RuleAction::remove) return remove(index, by_rule);
+    const Verdict verdict = profiles_.decide(source);
+    if (rule < 0 && verdict.action == HT_ACTION_REMOVE) return remove(index, verdict.reason);
+    if (companions_before_.contains(source.name)) return keep(index, "belongs to a quantized layer");
+    if (rule >= 0 && plan_.pipeline.rules[rule].action == RuleAction::keep) return keep(index, by_rule);
+
+    if (source.name.ends_with(".weight") && quantized_before_.contains(layer)) {
+        kept_quantized_.push_back(source.name);
+        const std::string& label = quantized_before_.find(layer)->second.label;
+        const std::string reason = "already quantized";
+        if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
+            throw Error(Exit::input, source.name, reason + (label.empty() ? "" : " as " + label),
+                        "start from the full-precision checkpoint, or set [quantize] on_refusal = \"keep\"");
+        return keep(index, reason + (label.empty() ? "" : " as " + label), reason);
+    }
+    std::string obstacle = not_a_matrix(source);
+    if (!obstacle.empty()) {
+        const bool packed = source.dtype == HT_DTYPE_I8 || source.dtype == HT_DTYPE_U8;
+        if (packed && source.shape.size() == 2 && source.name.ends_with(".weight"))
+            unknown_layout_.push_back(source.name);
+        return keep(index, std::move(obstacle));
+    }
+    if (rule >= 0) return quantize(index, by_rule_[rule], verdict.flags);
+    if (prefix_ == "model.diffusion_model." && !source.name.starts_with(prefix_))
+        return keep(index, "outside the diffusion model");
+    if (is_embedding(source.name))
+        return embeddings_.format ? quantize(index, embeddings_, verdict.flags) : keep(index, "embedding");
+    if (verdict.action == HT_ACTION_KEEP)
+        return fallback_ ? quantize(index, *fallback_, verdict.flags) : keep(index, verdict.reason);
+    return quantize(index, primary_, verdict.flags);
+}
+
+PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatment, uint32_t flags) {
+    if (!treatment.format) return keep(index, "the pipeline says keep");
+    const Tensor& source = tensor(index);
+    if (knowledge_.nonfinite.contains(source.name)) return keep(index, "holds NaN or infinities");
+    const std::string layer(layer_name(source.name));
+    MatrixSource matrix;
+    matrix.dtype = source.dtype;
+    matrix.dialect = dialect_;
+    matrix.shape = source.shape;
+    matrix.rows = source.shape[0];
+    matrix.cols = source.shape[1];
+    if (treatment.full_precision_mm)
+        matrix.wants |= HT_WANTS_FULL_PRECISION_MM;
+    if (flags & HT_VERDICT_ROWS)
+        matrix.wants |= HT_WANTS_ROWS;
+    if (flags & HT_VERDICT_COLUMNS)
+        matrix.wants |= HT_WANTS_COLUMNS;
+    PlannedTensor result;
+    result.source = index;
+    result.action = Action::quantize;
+    result.format = treatment.shown;
+    try {
+        result.plan = treatment.format->prepare(matrix, treatment.options);
+    } catch (const Refusal& refusal) {
+        if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
+            throw Error(Exit::usage, source.name,
+                        fmt::format("{} refuses it: {}", treatment.format->library().name(), refusal.what()),
+                        "give it another format with a [[rule]], or set [quantize] on_refusal = \"keep\"");
+        return keep(index, fmt::format("{} refuses it: {}", treatment.format->id(), refusal.what()),
+                    fmt::format("refused by {}", treatment.format->id()));
+    } catch (Error& error) {
+        throw Error(error.code(), source.name, error.what(), error.advice());
+    }
+    if (dtype::bits(source.dtype) == 8) eight_bit_.push_back(source.name);
+    MatrixOutputs outputs =
+        outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
+                          (flags & HT_VERDICT_INPUT_SCALE) != 0);
+    result.outputs = std::move(outputs.outputs);
+    for (PlannedOutput& claim : new_file_claims(std::move(outputs.whole_file), layer))
+        result.outputs.push_back(std::move(claim));
+    changes_.touched.insert(layer);
+    if (dialect_ == HT_DIALECT_COMFY && plan_.pipeline.output.metadata != MetadataForm::tensor)
+        changes_.written[layer] = result.plan->description();
+    warn_about(treatment, *result.plan);
+    return result;
+}
+
+// Markers for the whole file: the first layer that claims one writes it, equal claims of others merge.
+std::vector<PlannedOutput> Planner::new_file_claims(std::vector<PlannedOutput> claims,
+                                                    const std::string& layer) {
+    std::vector<PlannedOutput> fresh;
+    for (PlannedOutput& claim : claims) {
+        const auto [before, is_new] = whole_file_.emplace(claim.name, std::pair(claim.dtype, claim.shape));
+        if (is_new)
+            fresh.push_back(std::move(claim));
+        else if (before->second != std::pair(claim.dtype, claim.shape))
+            throw Error(
+                Exit::usage, layer,
+                fmt::format("'{}' marks the whole file, and this layer needs {} {} where another needs {} {}",
+                            text::printable(claim.name), dtype::name(claim.dtype), to_string(claim.shape),
+                            dtype::name(before->second.first), to_string(before->second.second)),
+                "give all layers of this output layout the same settings");
+    }
+    return fresh;
+}
+
+void Planner::warn_about(const ResolvedTreatment& treatment, const FormatPlan& plan) {
+    if (dialect_ != HT_DIALECT_COMFY) return;
+    const Json description = plan.description();
+    const std::string label = description.value("format", "");
+    if (!labels_warned_.insert(label).second) return;
+    for (const Format::Label& known : treatment.format->labels()) {
+        if (known.label != label) continue;
+        if (known.loaders.empty())
+            plan_.warnings.push_back(fmt::format("no loader is known to take layers labelled '{}'", label));
+        else if (!is_loaded_by_mainline(known.loaders))
+            plan_.warnings.push_back(fmt::format(
+                "mainline ComfyUI refuses layers labelled '{}'; it is loaded by {}", label, known.loaders));
+        return;
+    }
+}
+
+// An unquantized layer may carry dummy scales or an empty marker; what the new quantization writes takes
+// their place.
+void Planner::drop_what_is_replaced() {
+    std::set<std::string> written;
+    for (const PlannedTensor& planned : plan_.tensors)
+        if (planned.action == Action::quantize)
+            for (const PlannedOutput& output : planned.outputs)
+                written.insert(output.name);
+    for (PlannedTensor& planned : plan_.tensors) {
+        if (planned.action != Action::keep && planned.action != Action::cast) continue;
+        const std::string& name = tensor(planned.source).name;
+        const auto stale = [&](std::string_view suffix) {
+            return name.ends_with(suffix) &&
+                   changes_.touched.contains(name.substr(0, name.size() - suffix.size()));
+        };
+        if (written.contains(name) || std::ranges::any_of(stale_suffixes, stale))
+            planned = remove(planned.source, "replaced by the new quantization");
+    }
+}
+
+void Planner::count() {
+    PlanTotals& totals = plan_.totals;
+    std::map<std::string, uint64_t> reasons;
+    for (const PlannedTensor& planned : plan_.tensors) {
+        const Tensor& source = tensor(planned.source);
+        uint64_t after = 0;
+        for (const PlannedOutput& output : planned.outputs)
+            after += output.bytes;
+        totals.bytes_before += source.bytes;
+        totals.bytes_after += after;
+        switch (planned.action) {
+            case Action::quantize:
+                ++totals.quantized;
+                totals.quantized_before += source.bytes;
+                totals.quantized_after += after;
+                totals.elements_quantized += element_count(source.shape).value_or(0);
+                break;
+            case Action::keep:
+                ++totals.kept;
+                ++reasons[planned.reason_class];
+                if (dtype::is_float(source.dtype) && dtype::bits(source.dtype) > 16 &&
+                    !companions_before_.contains(source.name))
+                    totals.bf16_would_save += source.bytes - source.bytes * 16 / dtype::bits(source.dtype);
+                break;
+            case Action::cast:
+                ++totals.cast;
+                break;
+            case Action::remove:
+                ++totals.removed;
+                changes_.touched.insert(std::string(layer_name(source.name)));
+                break;
+        }
+    }
+    totals.kept_by_reason.assign(reasons.begin(), reasons.end());
+    std::ranges::stable_sort(totals.kept_by_reason, std::ranges::greater{},
+                             &std::pair<std::string, uint64_t>::second);
+}
+
+void Planner::add_collected_warnings() {
+    if (!eight_bit_.empty())
+        plan_.warnings.push_back(
+            fmt::format("source already 8-bit: {} quantized from values that have lost precision before",
+                        listed(eight_bit_)));
+    if (!kept_quantized_.empty())
+        plan_.warnings.push_back(fmt::format(
+            "already quantized and kept as it is: {}; quantize the full-precision checkpoint instead",
+            listed(kept_quantized_)));
+    if (!unknown_layout_.empty())
+        plan_.warnings.push_back(
+            fmt::format("integers of no recognizable layout, kept as they are: {}", listed(unknown_layout_)));
+    for (size_t unused : rules_.unused())
+        plan_.warnings.push_back(fmt::format("{}: {} matches no tensor", plan_.pipeline.rules[unused].where,
+                                             plan_.pipeline.rules[unused].name));
+}
+
+void Planner::lay_out_files() {
+    Metadata metadata = output_metadata(plan_.checkpoint->metadata(), changes_);
+    if (plan_.pipeline.output.recipe)
+        plan_.recipe = add_recipe(metadata, effective_, plugins_used_, *plan_.checkpoint, plan_.totals);
+
+    std::map<std::string_view, PlannedOutput*> by_name;
+    std::vector<OutputTensor> tensors;
+    for (PlannedTensor& planned : plan_.tensors)
+        for (PlannedOutput& output : planned.outputs) {
+            if (!by_name.emplace(output.name, &output).second)
+                fail(Exit::usage, text::printable(output.name),
+                     "two layers of the output would have this name");
+            tensors.push_back({output.name, output.dtype, output.shape, output.bytes, 0});
+        }
+    for (std::vector<OutputTensor>& shard :
+         split_into_shards(std::move(tensors), plan_.pipeline.output.shard_size)) {
+        FileLayout layout = lay_out(std::move(shard), metadata);
+        for (const OutputTensor& placed : layout.tensors) {
+            by_name.at(placed.name)->file = static_cast<uint32_t>(plan_.files.size());
+            by_name.at(placed.name)->offset = placed.offset;
+        }
+        plan_.output_bytes += layout.size;
+        plan_.files.push_back(std::move(layout));
+    }
+}
+
+Plan Planner::plan() {
+    const auto n = static_cast<uint32_t>(plan_.checkpoint->tensors().size());
+    for (uint32_t i = 0; i < n; ++i)
+        plan_.tensors.push_back(decide(i));
+    drop_what_is_replaced();
+    count();
+    add_collected_warnings();
+    lay_out_files();
+    return std::move(plan_);
+}
+
+Plan make_plan(Pipeline pipeline, Registry& registry) {
+    return Planner(std::move(pipeline), registry).plan();
+}
+
+}  // namespace halftone

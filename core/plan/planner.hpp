@@ -1,0 +1,67 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint/quantized.hpp"
+#include "core/plan/metadata.hpp"
+#include "core/plan/outputs.hpp"
+#include "core/plan/plan.hpp"
+#include "core/plan/profile.hpp"
+#include "core/plan/selection.hpp"
+
+namespace halftone {
+
+// A treatment with its plugin loaded and its options checked.
+struct ResolvedTreatment {
+    std::shared_ptr<const Format> format;  // null: keep
+    OptionValues options;
+    std::string shown;  // "fp8 scale_per=row"
+    bool full_precision_mm = false;
+};
+
+// Decides about every tensor of one checkpoint; make_plan() drives it.
+class Planner {
+  public:
+    Planner(Pipeline, Registry&, const PlanKnowledge&);
+    Plan plan();
+
+  private:
+    ResolvedTreatment resolve(Treatment&);
+    PlannedTensor decide(uint32_t index);
+    PlannedTensor quantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
+    PlannedTensor keep(uint32_t index, std::string reason, std::string reason_class = {});
+    PlannedTensor remove(uint32_t index, std::string reason) const;
+    void drop_what_is_replaced();
+    std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
+    void count();
+    void warn_about(const ResolvedTreatment&, const FormatPlan&);
+    void add_collected_warnings();
+    void lay_out_files();
+    const Tensor& tensor(uint32_t index) const { return plan_.checkpoint->tensors()[index]; }
+
+    Registry& registry_;
+    const PlanKnowledge& knowledge_;
+    Plan plan_;
+    Pipeline effective_;  // with options and profiles resolved, for the recipe
+    Profiles profiles_;
+    RuleSet rules_;
+    ht_dialect dialect_ = HT_DIALECT_COMFY;
+    std::string prefix_;
+    ResolvedTreatment primary_, embeddings_;
+    std::vector<ResolvedTreatment> by_rule_;
+    std::optional<ResolvedTreatment> fallback_;
+    std::map<std::string, QuantizedLayer, std::less<>> quantized_before_;
+    std::set<std::string, std::less<>> companions_before_;  // of layers that stay quantized as they are
+    std::map<std::string, std::pair<ht_dtype, Shape>> whole_file_;  // markers claimed so far
+    LayerChanges changes_;
+    std::vector<std::string> plugins_used_;
+    std::set<std::string> labels_warned_;
+    std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_;
+};
+
+}  // namespace halftone

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/checkpoint/checkpoint.hpp"
+#include "core/pipeline/pipeline.hpp"
+
+namespace halftone {
+
+// The [[rule]]s, with their patterns compiled. Exit::usage where a regular expression is not one.
+class RuleSet {
+  public:
+    explicit RuleSet(const std::vector<Rule>&);
+    ~RuleSet();
+    RuleSet(RuleSet&&) noexcept;
+
+    // Index of the first rule that matches the name, or -1. Counts it for unused().
+    int first_match(std::string_view name);
+    std::vector<size_t> unused() const;  // rules that no name has matched so far
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Why a tensor cannot be quantized whatever the pipeline says; "" if it can. The text counts in summaries.
+std::string not_a_matrix(const Tensor&);
+
+// A table that is looked up rather than multiplied, by the names that model families give them.
+bool is_embedding(std::string_view name);
+
+// "blocks.0.attn" for "blocks.0.attn.weight".
+std::string_view layer_name(std::string_view weight);
+
+}  // namespace halftone

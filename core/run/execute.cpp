@@ -1,0 +1,155 @@
+#include "core/run/execute.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <mutex>
+
+#include "core/base/error.hpp"
+#include "core/run/bands.hpp"
+#include "core/run/quantize_job.hpp"
+#include "core/tensor/convert.hpp"
+
+namespace halftone {
+namespace {
+
+// The order of the data in the input files: what a disk reads fastest.
+std::vector<uint32_t> in_file_order(const Plan& plan) {
+    std::vector<uint32_t> order(plan.tensors.size());
+    for (uint32_t i = 0; i < order.size(); ++i)
+        order[i] = i;
+    std::ranges::sort(order, {}, [&](uint32_t i) {
+        const Tensor& tensor = plan.checkpoint->tensors()[plan.tensors[i].source];
+        return std::pair(tensor.file, tensor.offset);
+    });
+    return order;
+}
+
+const Tensor& source_of(const Plan& plan, const PlannedTensor& planned) {
+    return plan.checkpoint->tensors()[planned.source];
+}
+
+uint64_t work_of(const Plan& plan, const PlannedTensor& planned) {
+    if (planned.action == Action::remove) return 0;
+    const uint64_t bytes = source_of(plan, planned).bytes;
+    return planned.action == Action::quantize ? bytes * passes_over(*planned.plan) : bytes;
+}
+
+// Calls work(offset, length) for consecutive pieces of a tensor's bytes.
+template <class Work>
+void each_piece(uint64_t total, uint64_t piece, uint64_t scratch_bytes, Workers& workers, const Work& work) {
+    workers.each_band((total + piece - 1) / piece, scratch_bytes, [&](uint64_t index, Scratch& scratch) {
+        const uint64_t offset = index * piece;
+        work(offset, std::min(piece, total - offset), scratch);
+    });
+}
+
+void copy(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+          Progress& progress) {
+    const Tensor& tensor = source_of(plan, planned);
+    const PlannedOutput& to = planned.outputs.front();
+    constexpr uint64_t piece = 1u << 20;
+    each_piece(tensor.bytes, piece, piece, workers, [&](uint64_t offset, uint64_t length, Scratch& scratch) {
+        const auto bytes = Scratch::sized(scratch.source, length);
+        plan.checkpoint->read(tensor, offset, bytes);
+        output.write(to.file, to.offset + offset, bytes);
+        progress.work_done += length;
+    });
+}
+
+bool overflows_f16(std::span<const float> values) {
+    constexpr float first_that_rounds_to_infinity = 65520.0f;
+    return std::ranges::any_of(values, [](float value) {
+        return std::isfinite(value) && std::fabs(value) >= first_that_rounds_to_infinity;
+    });
+}
+
+void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+          Progress& progress) {
+    const Tensor& tensor = source_of(plan, planned);
+    const PlannedOutput& to = planned.outputs.front();
+    const uint64_t from_bytes = dtype::bits(tensor.dtype) / 8, to_bytes = dtype::bits(to.dtype) / 8;
+    const uint64_t elements = tensor.bytes / from_bytes;
+    const uint64_t scratch_bytes = flat_band_elements * (from_bytes + sizeof(float) + to_bytes);
+    each_piece(
+        elements, flat_band_elements, scratch_bytes, workers,
+        [&](uint64_t first, uint64_t count, Scratch& scratch) {
+            const WidenedBand band = read_band(*plan.checkpoint, tensor, {first, 0, count, 1}, scratch);
+            const std::span<const float> values(band.view.at, count);
+            if (to.dtype == HT_DTYPE_F16 && overflows_f16(values))
+                throw Error(Exit::failed, tensor.name, "has values that are too large for F16",
+                            "set [output] kept = \"bf16\", or keep this tensor as it is");
+            const auto narrowed = Scratch::sized(scratch.encoded, count * to_bytes);
+            narrow(to.dtype, values, narrowed);
+            output.write(to.file, to.offset + first * to_bytes, narrowed);
+            progress.work_done += count * from_bytes;
+        });
+}
+
+}  // namespace
+
+void set_totals(Progress& progress, const Plan& plan) {
+    progress.tensors_total = plan.tensors.size();
+    progress.work_total = 0;
+    for (const PlannedTensor& planned : plan.tensors)
+        progress.work_total += work_of(plan, planned);
+}
+
+std::unique_ptr<Output> open_output(const Plan& plan) {
+    std::vector<std::filesystem::path> inputs;
+    for (const CheckpointFile& file : plan.checkpoint->files())
+        inputs.push_back(file.path);
+    Output::Settings settings{
+        .path = plan.pipeline.output.path, .replace = plan.pipeline.output.replace, .tag = {}};
+    return std::make_unique<Output>(std::move(settings), plan.files, inputs);
+}
+
+void execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {
+    const std::vector<uint32_t> order = in_file_order(plan);
+    workers.each_job(order.size(), [&](uint64_t index) {
+        const PlannedTensor& planned = plan.tensors[order[index]];
+        switch (planned.action) {
+            case Action::quantize:
+                quantize(plan, planned, output, workers, progress);
+                break;
+            case Action::keep:
+                copy(plan, planned, output, workers, progress);
+                break;
+            case Action::cast:
+                cast(plan, planned, output, workers, progress);
+                break;
+            case Action::remove:
+                break;
+        }
+        ++progress.tensors_done;
+    });
+}
+
+PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& progress) {
+    PlanKnowledge result;
+    std::mutex mutex;
+    std::vector<const Tensor*> matrices;
+    progress.work_total = 0;
+    for (const PlannedTensor& planned : plan.tensors)
+        if (planned.action == Action::quantize) {
+            matrices.push_back(&source_of(plan, planned));
+            progress.work_total += matrices.back()->bytes;
+        }
+    progress.tensors_total = matrices.size();
+    workers.each_job(matrices.size(), [&](uint64_t index) {
+        const Tensor& tensor = *matrices[index];
+        const uint64_t element = dtype::bits(tensor.dtype) / 8;
+        each_piece(tensor.bytes / element, flat_band_elements, flat_band_elements * (element + sizeof(float)),
+                   workers, [&](uint64_t first, uint64_t count, Scratch& scratch) {
+                       if (read_band(*plan.checkpoint, tensor, {first, 0, count, 1}, scratch).nonfinite > 0) {
+                           const std::lock_guard lock(mutex);
+                           result.nonfinite.insert(tensor.name);
+                       }
+                       progress.work_done += count * element;
+                   });
+        ++progress.tensors_done;
+    });
+    return result;
+}
+
+}  // namespace halftone

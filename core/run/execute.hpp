@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/plan/plan.hpp"
+#include "core/run/progress.hpp"
+#include "core/run/workers.hpp"
+
+namespace halftone {
+
+// Fills in the totals of `progress` for a plan.
+void set_totals(Progress&, const Plan&);
+
+// Makes every tensor of the plan and writes it to its place. The output is complete afterwards but not
+// committed. Any exception leaves it to Output to clean up.
+void execute(const Plan&, const Output&, Workers&, Progress&);
+
+// The plan's files, to be written under the pipeline's output path.
+std::unique_ptr<Output> open_output(const Plan&);
+
+// Reads every matrix that the plan would quantize, and returns the names of those that hold NaN or
+// infinities.
+PlanKnowledge look_for_nonfinite(const Plan&, Workers&, Progress&);
+
+}  // namespace halftone

@@ -1,0 +1,124 @@
+#include "core/run/quantize_job.hpp"
+
+#include <atomic>
+#include <fmt/format.h>
+
+#include "core/base/error.hpp"
+#include "core/run/bands.hpp"
+
+namespace halftone {
+namespace {
+
+class QuantizeJob {
+  public:
+    QuantizeJob(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+                Progress& progress)
+        : plan_(plan),
+          planned_(planned),
+          format_(*planned.plan),
+          tensor_(plan.checkpoint->tensors()[planned.source]),
+          output_(output),
+          workers_(workers),
+          progress_(progress),
+          bands_(format_.source().rows, format_.source().cols, format_.facts().granule_rows) {}
+
+    void run() {
+        const ht_facts& facts = format_.facts();
+        const uint64_t granules = (format_.source().rows + facts.granule_rows - 1) / facts.granule_rows;
+        const auto memory = workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes);
+        grid_ = format_.make_grid();
+        fit_globally(granules);
+        if (facts.flags & HT_FACT_ENCODE_BEFORE_SEAL) {
+            each_band([&](const ht_region& region, const ht_view& view, Scratch& scratch) {
+                format_.fit_band(region, view, nullptr, grid_);
+                encode(region, view, scratch);
+            });
+            format_.fit_seal(grid_);
+        } else {
+            if (format_.fits_bands())
+                each_band([&](const ht_region& region, const ht_view& view, Scratch&) {
+                    format_.fit_band(region, view, nullptr, grid_);
+                });
+            format_.fit_seal(grid_);
+            each_band([&](const ht_region& region, const ht_view& view, Scratch& scratch) {
+                encode(region, view, scratch);
+            });
+        }
+        write_companions();
+    }
+
+  private:
+    void fit_globally(uint64_t granules) {
+        const ht_facts& facts = format_.facts();
+        for (uint32_t pass = 0; pass < facts.passes; ++pass) {
+            AlignedBytes partials(granules * facts.partial_bytes);
+            each_band([&](const ht_region& region, const ht_view& view, Scratch&) {
+                std::byte* slots = partials.data() + region.row / facts.granule_rows * facts.partial_bytes;
+                format_.fit_pass(pass, region, view, nullptr, grid_, slots);
+            });
+            if (!format_.fit_fold(pass, partials.bytes(), granules, grid_)) break;
+        }
+    }
+
+    template <class Work>
+    void each_band(const Work& work) {
+        const uint64_t element = dtype::bits(tensor_.dtype) / 8;
+        const uint64_t bytes = bands_.largest_elements() * (element + 2 * sizeof(float));
+        std::atomic<uint64_t> nonfinite = 0;
+        workers_.each_band(bands_.count(), bytes, [&](uint64_t index, Scratch& scratch) {
+            const ht_region region = bands_.region(index);
+            const WidenedBand band = read_band(*plan_.checkpoint, tensor_, region, scratch);
+            nonfinite += band.nonfinite;
+            if (band.nonfinite == 0) {
+                if (format_.facts().flags & HT_FACT_ROTATES) format_.rotate(false, band.view, region.rows);
+                work(region, band.view, scratch);
+            }
+            progress_.work_done += region.rows * region.cols * element;
+        });
+        if (nonfinite > 0)
+            throw Error(
+                Exit::failed, tensor_.name, fmt::format("{} values are NaN or infinite", nonfinite.load()),
+                "repair the checkpoint, or set [quantize] on_nonfinite = \"keep\" to leave such tensors as "
+                "they are");
+    }
+
+    void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
+        const auto band = Scratch::sized(scratch.encoded, format_.band_bytes(region.row, region.rows));
+        format_.encode(grid_, region, view, band);
+        const PlannedOutput& weight = planned_.outputs.front();
+        output_.write(weight.file, weight.offset + format_.band_offset(region.row), band);
+    }
+
+    void write_companions() {
+        for (const PlannedOutput& output : planned_.outputs) {
+            if (output.origin == Origin::companion)
+                output_.write(output.file, output.offset, format_.companion(grid_, output.stored_index));
+            else if (output.origin == Origin::text)
+                output_.write(output.file, output.offset, output.content);
+        }
+    }
+
+    const Plan& plan_;
+    const PlannedTensor& planned_;
+    const FormatPlan& format_;
+    const Tensor& tensor_;
+    const Output& output_;
+    Workers& workers_;
+    Progress& progress_;
+    Bands bands_;
+    Grid grid_;
+};
+
+}  // namespace
+
+void quantize(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+              Progress& progress) {
+    QuantizeJob(plan, planned, output, workers, progress).run();
+}
+
+uint64_t passes_over(const FormatPlan& format) {
+    const bool separate_fit = format.fits_bands() && !(format.facts().flags & HT_FACT_ENCODE_BEFORE_SEAL);
+    return format.facts().passes + (separate_fit ? 1 : 0) + 1;
+}
+
+}  // namespace halftone
