@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/base/os/file.hpp"
@@ -25,17 +25,18 @@ struct Tensor {
     uint64_t offset = 0;  // in that file, from its start
 };
 
+// Metadata of a file, in its order.
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
 // One safetensors file of a checkpoint.
 struct CheckpointFile {
     std::filesystem::path path;
     uint64_t size = 0;
-    uint64_t header_bytes = 0;    // of the JSON
-    std::string header_sha256;    // of the length word and the JSON
+    uint64_t header_bytes = 0;      // of the JSON
+    std::string header_sha256;      // of the length word and the JSON
+    Metadata metadata;              // of this file alone
     std::vector<uint32_t> tensors;  // indices into Checkpoint::tensors(), in the order of their data
 };
-
-// Metadata of a file, in its order.
-using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // A checkpoint to read: one safetensors file, or several with an index, or a folder that holds one of these.
 // Opening reads and checks the headers only (Exit::input, with the file and the reason, if anything is off).
@@ -43,18 +44,24 @@ class Checkpoint {
   public:
     static Checkpoint open(const std::filesystem::path&);
 
-    const std::filesystem::path& path() const;            // as given
+    const std::filesystem::path& path() const;  // as given
     const std::vector<CheckpointFile>& files() const;
-    const std::vector<Tensor>& tensors() const;           // in ascending order of names
+    const std::vector<Tensor>& tensors() const;  // in ascending order of names
     const Tensor* find(std::string_view name) const;
-    const Metadata& metadata() const;                     // of all files; equal keys must agree or the first counts
-    uint64_t total_bytes() const;                         // of all tensors
+    const Metadata& metadata() const;  // of all files; of unequal values the first counts
+    uint64_t total_bytes() const;      // of all tensors
+    std::vector<std::filesystem::path> sources()
+        const;  // every file that was read, the index of shards included
+
+    // What is strange but not wrong, one line each, for warnings.
+    const std::vector<std::string>& remarks() const;
 
     void read(const Tensor&, uint64_t offset, std::span<std::byte>) const;  // any thread
     std::vector<std::byte> read_all(const Tensor&) const;                   // for small ones
 
   private:
     struct State;
+    explicit Checkpoint(std::shared_ptr<const State> state) : state_(std::move(state)) {}
     std::shared_ptr<const State> state_;
 };
 
@@ -64,12 +71,19 @@ struct HeaderLimits {
     unsigned depth = 16;
 };
 
-// Parses and checks the header of one file, as a stream: memory grows with the number of tensors, not with the text.
+// Parses and checks the header of one file, as a stream: memory grows with the number of tensors, not with
+// the text.
+//
+// As strict as the reference reader, and stricter where that one lets things vanish: a name or key that comes
+// twice is an error, and so is a name that no C string can hold. Members of a tensor's entry that are not
+// part of the format are accepted as every other reader does, since none of them could make use of them
+// either; a remark tells.
 struct ParsedHeader {
     std::vector<Tensor> tensors;  // in the order of their data
     Metadata metadata;
     uint64_t json_bytes = 0;
     std::string sha256;
+    std::vector<std::string> remarks;
 };
 ParsedHeader parse_header(const os::File&, const HeaderLimits& = {});
 
