@@ -364,8 +364,8 @@ Plan Planner::plan() {
     return std::move(plan_);
 }
 
-Plan make_plan(Pipeline pipeline, Registry& registry) {
-    return Planner(std::move(pipeline), registry).plan();
+Plan make_plan(Pipeline pipeline, Registry& registry, const PlanKnowledge& knowledge) {
+    return Planner(std::move(pipeline), registry, knowledge).plan();
 }
 
 }  // namespace halftone

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "core/plan/plan.hpp"
+
+namespace halftone {
+
+// What a finished run amounts to.
+struct RunFigures {
+    double seconds = 0;
+    uint64_t anonymous_memory_peak = 0;
+    unsigned threads = 0;
+};
+
+std::string run_summary(const Plan&, const RunFigures&);
+std::string run_json(const Plan&, const RunFigures&);
+
+}  // namespace halftone
