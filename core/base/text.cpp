@@ -167,7 +167,8 @@ std::string bytes(uint64_t n) {
         value /= kibi;
         ++unit;
     }
-    const bool whole = value >= 99.95 || value == std::floor(value);
+    const double tenths = std::round(value * 10);
+    const bool whole = tenths >= 1000 || std::fmod(tenths, 10) == 0;
     return fmt::format("{:.{}f} {}", value, whole ? 0 : 1, names[unit]);
 }
 
