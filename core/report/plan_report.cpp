@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/report/table.hpp"
 
@@ -93,7 +92,7 @@ std::string plan_overview(const Plan& plan) {
     return fmt::format("profile: {}\n", plan.profile) + totals_text(plan);
 }
 
-std::string plan_json(const Plan& plan) {
+Json plan_json(const Plan& plan) {
     Json whole;
     whole["input"] = os::utf8(plan.checkpoint->path());
     whole["output"] = os::utf8(plan.pipeline.output.path);
@@ -140,7 +139,7 @@ std::string plan_json(const Plan& plan) {
     sums["kept_by_reason"] = std::move(reasons);
     whole["totals"] = std::move(sums);
     whole["warnings"] = plan.warnings;
-    return whole.dump(2) + "\n";
+    return whole;
 }
 
 }  // namespace halftone

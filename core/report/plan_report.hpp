@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/base/json.hpp"
 #include "core/plan/plan.hpp"
 
 namespace halftone {
@@ -17,7 +18,7 @@ std::string plan_table(const Plan&, const TableSettings&);
 std::string plan_overview(const Plan&);
 
 // Everything for programs.
-std::string plan_json(const Plan&);
+Json plan_json(const Plan&);
 
 // "bias 304, not a matrix (1-D) 76": the commonest reasons for keeping tensors.
 std::string commonest_reasons(const Plan&, size_t limit);

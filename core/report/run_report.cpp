@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/report/plan_report.hpp"
 
@@ -24,15 +23,15 @@ std::string run_summary(const Plan& plan, const RunFigures& figures) {
     return text + "\n";
 }
 
-std::string run_json(const Plan& plan, const RunFigures& figures) {
-    Json whole = Json::parse(plan_json(plan));
+Json run_json(const Plan& plan, const RunFigures& figures) {
+    Json whole = plan_json(plan);
     Json run;
     run["seconds"] = figures.seconds;
     run["threads"] = figures.threads;
     run["gb_per_second"] = gigabytes_per_second(plan, figures.seconds);
     run["anonymous_memory_peak"] = figures.anonymous_memory_peak;
     whole["run"] = std::move(run);
-    return whole.dump(2) + "\n";
+    return whole;
 }
 
 }  // namespace halftone

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/base/json.hpp"
 #include "core/plan/plan.hpp"
 
 namespace halftone {
@@ -14,6 +15,6 @@ struct RunFigures {
 };
 
 std::string run_summary(const Plan&, const RunFigures&);
-std::string run_json(const Plan&, const RunFigures&);
+Json run_json(const Plan&, const RunFigures&);
 
 }  // namespace halftone

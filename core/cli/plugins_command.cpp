@@ -1,0 +1,214 @@
+#include "core/cli/plugins_command.hpp"
+
+#include <algorithm>
+#include <ostream>
+
+#include "core/base/error.hpp"
+#include "core/base/json.hpp"
+#include "core/base/os/file.hpp"
+#include "core/base/text.hpp"
+#include "core/cli/arguments.hpp"
+#include "core/report/table.hpp"
+#include "plugins/registry.hpp"
+
+namespace halftone::cli {
+namespace {
+
+constexpr ht_kind kinds[] = {HT_KIND_FORMAT, HT_KIND_OPTIMIZER, HT_KIND_MODEL, HT_KIND_DEVICE};
+
+// What a listing says of one file: a library that cannot be loaded is listed with the reason, not left out.
+struct Listed {
+    PluginFile file;
+    std::string version, summary, problem;
+};
+
+std::vector<Listed> listed(Registry& registry) {
+    std::vector<Listed> result;
+    for (const PluginFile& file : registry.listing().files) {
+        Listed one{.file = file, .version = {}, .summary = {}, .problem = {}};
+        try {
+            const auto library = registry.library(file.kind, file.id);
+            one.version = library->descriptor().version;
+            one.summary = library->descriptor().summary;
+        } catch (const Error& error) {
+            one.problem = error.problem();
+        }
+        result.push_back(std::move(one));
+    }
+    return result;
+}
+
+int list(Context& context, Registry& registry, bool json) {
+    const std::vector<Listed> all = listed(registry);
+    if (json) {
+        Json whole;
+        whole["plugins"] = Json::array();
+        for (const Listed& one : all) {
+            Json row;
+            row["kind"] = kind_name(one.file.kind);
+            row["id"] = one.file.id;
+            row["path"] = os::utf8(one.file.path);
+            row["bundled"] = one.file.bundled;
+            if (one.problem.empty()) {
+                row["version"] = one.version;
+                row["summary"] = one.summary;
+            } else {
+                row["problem"] = one.problem;
+            }
+            whole["plugins"].push_back(std::move(row));
+        }
+        whole["skipped"] = registry.listing().skipped;
+        whole["folders"] = Json::array();
+        for (const auto& folder : registry.folders().in_order())
+            whole["folders"].push_back(os::utf8(folder));
+        context.out << whole.dump(2) << "\n";
+        return 0;
+    }
+    TextTable table;
+    table.columns = {{"kind"}, {"id"}, {"version"}, {"summary"}, {"from"}};
+    table.elastic = 3;
+    for (const Listed& one : all)
+        table.rows.push_back({std::string(kind_name(one.file.kind)), one.file.id, one.version,
+                              one.problem.empty() ? one.summary : "cannot be used: " + one.problem,
+                              one.file.bundled ? "bundled" : os::utf8(one.file.path.parent_path())});
+    context.out << table.text(context.terminal ? context.width : 0);
+    for (const std::string& skipped : registry.listing().skipped)
+        context.log.warning("passed over " + skipped);
+    return 0;
+}
+
+std::string range_of(const ht_option& row) {
+    if (row.choices) {
+        std::vector<std::string> choices;
+        for (size_t i = 0; row.choices[i]; ++i)
+            choices.emplace_back(row.choices[i]);
+        return text::join(choices, " | ");
+    }
+    return row.least != 0 || row.most != 0 ? fmt::format("{} to {}", row.least, row.most) : "";
+}
+
+std::string_view type_name(ht_type type) {
+    static constexpr std::string_view names[] = {"",     "bool", "int",    "float",
+                                                 "size", "text", "choice", "list"};
+    return type >= HT_BOOL && type <= HT_LIST ? names[type] : "?";
+}
+
+std::shared_ptr<PluginLibrary> find(Registry& registry, const std::string& name) {
+    // A path is something with a folder in it or with a library's suffix; anything else is an id.
+    if (name.find('/') != std::string::npos || name.ends_with(".so")) return registry.library_from_file(name);
+    std::vector<ht_kind> found;
+    for (ht_kind kind : kinds)
+        if (std::ranges::count(registry.ids(kind), name) > 0) found.push_back(kind);
+    if (found.size() > 1)
+        throw Error(Exit::usage, "", fmt::format("'{}' is the id of several plugins", name),
+                    "add the kind: halftone plugins info " + std::string(kind_name(found[0])) + "-" + name);
+    for (ht_kind kind : kinds) {
+        const std::string prefix = std::string(kind_name(kind)) + "-";
+        if (found.empty() && name.starts_with(prefix))
+            return registry.library(kind, name.substr(prefix.size()));
+    }
+    if (found.empty()) {
+        std::vector<std::string> ids;
+        for (ht_kind kind : kinds)
+            std::ranges::copy(registry.ids(kind), std::back_inserter(ids));
+        throw Error(Exit::plugin, "",
+                    fmt::format("there is no plugin '{}'; found: {}{}", text::printable(name),
+                                text::join(ids, ", "), text::did_you_mean(name, ids)),
+                    "'halftone plugins list' says where it looks");
+    }
+    return registry.library(found[0], name);
+}
+
+int info(Context& context, Registry& registry, const std::string& name, bool json) {
+    const std::shared_ptr<PluginLibrary> library = find(registry, name);
+    const ht_plugin& plugin = library->descriptor();
+    std::vector<Format::Label> labels;
+    if (plugin.kind == HT_KIND_FORMAT) labels = Format(library).labels();
+    if (json) {
+        Json whole;
+        whole["kind"] = kind_name(plugin.kind);
+        whole["id"] = plugin.id;
+        whole["version"] = plugin.version;
+        whole["summary"] = plugin.summary;
+        whole["license"] = plugin.license;
+        whole["path"] = os::utf8(library->file().path);
+        whole["options"] = Json::array();
+        for (size_t i = 0; i < library->options().size(); ++i) {
+            const ht_option& row = library->options().row(i);
+            Json option;
+            option["name"] = row.name;
+            option["type"] = type_name(row.type);
+            option["default"] = row.fallback;
+            option["range"] = range_of(row);
+            option["help"] = row.help;
+            whole["options"].push_back(std::move(option));
+        }
+        whole["labels"] = Json::array();
+        for (const Format::Label& label : labels)
+            whole["labels"].push_back({{"label", label.label},
+                                       {"options", label.options},
+                                       {"loaders", label.loaders},
+                                       {"activations", label.activations},
+                                       {"remark", label.remark}});
+        context.out << whole.dump(2) << "\n";
+        return 0;
+    }
+    context.out << fmt::format("{} '{}' {} ({})\n{}\n{}\n", kind_name(plugin.kind), plugin.id, plugin.version,
+                               plugin.license, plugin.summary, os::utf8(library->file().path));
+    if (library->options().size() > 0) {
+        TextTable table;
+        table.columns = {{"option"}, {"type"}, {"default"}, {"range"}, {"meaning"}};
+        table.elastic = 4;
+        for (size_t i = 0; i < library->options().size(); ++i) {
+            const ht_option& row = library->options().row(i);
+            table.rows.push_back(
+                {row.name, std::string(type_name(row.type)), row.fallback, range_of(row), row.help});
+        }
+        context.out << "\n" << table.text(0);
+    }
+    if (!labels.empty()) {
+        TextTable table;
+        table.columns = {{"stored as"}, {"with"}, {"loaded by"}, {"activations"}, {"remark"}};
+        for (const Format::Label& label : labels)
+            table.rows.push_back({label.label, label.options,
+                                  label.loaders.empty() ? "nobody" : label.loaders, label.activations,
+                                  label.remark});
+        context.out << "\n" << table.text(0);
+    }
+    return 0;
+}
+
+int plugins(Context& context, const Arguments& arguments) {
+    const std::string what = arguments.text("list|info");
+    const std::shared_ptr<Registry> registry = context.registry();
+    if (what == "list") return list(context, *registry, arguments.has("json"));
+    if (what == "info") {
+        if (!arguments.has("NAME|FILE"))
+            throw Error(Exit::usage, "", "which plugin?", "for example: halftone plugins info fp8");
+        return info(context, *registry, arguments.text("NAME|FILE"), arguments.has("json"));
+    }
+    const std::vector<std::string> known = {"list", "info"};
+    throw Error(
+        Exit::usage, "",
+        fmt::format("'plugins {}' is nothing{}", text::printable(what), text::did_you_mean(what, known)),
+        "it is 'halftone plugins list' or 'halftone plugins info NAME'");
+}
+
+}  // namespace
+
+Command plugins_command() {
+    return make_command(
+        {.name = "plugins",
+         .summary = "list plugins, or tell about one",
+         .synopsis = "halftone plugins list|info [NAME|FILE] [--json]",
+         .about = "Lists the plugins that are found and where they lie, or prints one's options and\n"
+                  "what loaders make of its results."},
+        [](Arguments& arguments) {
+            arguments.operand("list|info", true, "what to print")
+                .operand("NAME|FILE", false, "a plugin's id, or a library file")
+                .flag("json", "print everything as JSON");
+        },
+        plugins);
+}
+
+}  // namespace halftone::cli

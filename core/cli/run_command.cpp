@@ -1,0 +1,158 @@
+#include "core/cli/run_command.hpp"
+
+#include <fstream>
+#include <ostream>
+
+#include "core/base/error.hpp"
+#include "core/base/os/process.hpp"
+#include "core/base/text.hpp"
+#include "core/cli/pipeline_arguments.hpp"
+#include "core/report/plan_report.hpp"
+#include "core/report/progress_display.hpp"
+#include "core/report/run_report.hpp"
+#include "core/run/execute.hpp"
+
+namespace halftone::cli {
+namespace {
+
+void declare_plan(Arguments& arguments) {
+    add_pipeline_arguments(arguments);
+    arguments.flag("json", "print everything as JSON");
+}
+
+void declare_run(Arguments& arguments) {
+    add_pipeline_arguments(arguments);
+    arguments.flag("dry-run", "print the plan and stop, like 'halftone plan'")
+        .flag("json", "print the result as JSON")
+        .flag("no-progress", "no progress while running");
+}
+
+void warn(Context& context, const Plan& plan) {
+    for (const std::string& warning : plan.warnings)
+        context.log.warning(warning);
+}
+
+void print_plan(Context& context, const Plan& plan, bool json) {
+    warn(context, plan);
+    if (json)
+        context.out << plan_json(plan).dump(2) << "\n";
+    else
+        context.out << plan_table(plan, {.width = context.terminal ? context.width : 0});
+}
+
+void check_something_to_do(const Plan& plan) {
+    const Pipeline& pipeline = plan.pipeline;
+    bool asked = pipeline.quantize.treatment.format.id != "keep" || pipeline.fallback.has_value();
+    for (const Rule& rule : pipeline.rules)
+        asked |= rule.action == RuleAction::quantize && rule.treatment.format.id != "keep";
+    if (asked && plan.totals.quantized == 0)
+        throw Error(
+            Exit::usage, os::utf8(pipeline.input.path),
+            "nothing would be quantized: " +
+                (plan.tensors.empty() ? std::string("there are no tensors") : commonest_reasons(plan, 5)),
+            "'halftone plan' shows the reason for every tensor");
+}
+
+// Shows the progress of one piece of work for as long as it lives.
+ProgressDisplay display(Context& context, const Progress& progress, bool wanted) {
+    using Style = ProgressDisplay::Style;
+    Style style = Style::plain;
+    if (!wanted || context.log.settings().least > Level::info)
+        style = Style::none;
+    else if (context.log.settings().style == Log::Style::json)
+        style = Style::json;
+    else if (os::is_terminal(2))
+        style = Style::line;
+    return {context.log, progress, style, os::terminal_width(2)};
+}
+
+void write_report(const Plan& plan, const RunFigures& figures) {
+    const std::filesystem::path& path = plan.pipeline.report.json;
+    if (path.empty()) return;
+    std::ofstream file(path, std::ios::binary);
+    file << run_json(plan, figures).dump(2) << "\n";
+    if (!file.flush())
+        fail(Exit::failed, os::utf8(path), "the report could not be written (the output itself is complete)");
+}
+
+// [quantize] on_nonfinite = "keep" has to look at the weights before the plan can be made.
+Plan plan_after_looking(Context& context, Plan first, Registry& registry, Workers& workers, bool show) {
+    context.log.info("reading all weights once to find NaN and infinities (on_nonfinite = \"keep\")");
+    Progress progress;
+    PlanKnowledge knowledge;
+    {
+        const ProgressDisplay shown = display(context, progress, show);
+        knowledge = look_for_nonfinite(first, workers, progress);
+    }
+    return make_plan(std::move(first.pipeline), registry, knowledge);
+}
+
+int plan(Context& context, const Arguments& arguments) {
+    const std::shared_ptr<Registry> registry = context.registry();
+    print_plan(context, make_plan(pipeline_from(arguments), *registry), arguments.has("json"));
+    return static_cast<int>(Exit::done);
+}
+
+int run(Context& context, const Arguments& arguments) {
+    os::catch_interrupts();
+    if (arguments.has("dry-run")) return plan(context, arguments);
+    const double started = os::seconds();
+    const std::shared_ptr<Registry> registry = context.registry();
+    Plan plan = make_plan(pipeline_from(arguments), *registry);
+    const bool show = !arguments.has("no-progress");
+    Workers workers({.threads = plan.pipeline.run.threads, .memory = plan.pipeline.run.memory});
+    if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)
+        plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
+    warn(context, plan);
+    check_something_to_do(plan);
+
+    const std::unique_ptr<Output> output = open_output(plan);
+    Progress progress;
+    set_totals(progress, plan);
+    {
+        const ProgressDisplay shown = display(context, progress, show);
+        execute(plan, *output, workers, progress);
+    }
+    output->commit();
+
+    const RunFigures figures{.seconds = os::seconds() - started,
+                             .anonymous_memory_peak = os::anonymous_memory_peak(),
+                             .threads = workers.threads()};
+    write_report(plan, figures);
+    if (arguments.has("json"))
+        context.out << run_json(plan, figures).dump(2) << "\n";
+    else if (context.log.settings().style == Log::Style::json)
+        context.log.event("done",
+                          fmt::format("\"seconds\": {:.3f}, \"quantized\": {}, \"bytes_after\": {}",
+                                      figures.seconds, plan.totals.quantized, plan.totals.bytes_after));
+    else if (context.log.settings().least <= Level::info) {
+        context.out << run_summary(plan, figures);
+        for (const std::filesystem::path& path : output->paths())
+            context.out << "wrote " << os::utf8(path) << "\n";
+    }
+    return static_cast<int>(Exit::done);
+}
+
+}  // namespace
+
+Command run_command() {
+    return make_command(
+        {.name = "run",
+         .summary = "quantize a checkpoint",
+         .synopsis = "halftone run PIPELINE [options]",
+         .about = "Reads a checkpoint, quantizes it as the pipeline says, and writes the result. Under the "
+                  "output's\n"
+                  "name there is never anything but the old file, nothing, or the complete new one."},
+        declare_run, run);
+}
+
+Command plan_command() {
+    return make_command(
+        {.name = "plan",
+         .summary = "show what run would do",
+         .synopsis = "halftone plan PIPELINE [options]",
+         .about = "Prints what 'run' would do with every tensor, and why, without reading weights."},
+        declare_plan, plan);
+}
+
+}  // namespace halftone::cli
