@@ -249,9 +249,9 @@ def check_heavy_headers(tree):
 
 
 # ------------------------------------------------------------------------------------------------ all text files
-# Brackets keep these expressions from finding themselves.
+# Brackets keep these expressions from finding themselves. Ada, you and user are nobody's accounts.
 MACHINE = re.compile(
-    r"(?<![\w.])/(?:hom[e]/\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/\w|medi[a]/\w|op[t]/(?:wheels|pypi)|nf[s]/\w)"
+    r"(?<![\w.])/(?:hom[e]/(?!(?:ada|you|user)\b)\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/\w|medi[a]/\w|op[t]/(?:wheels|pypi)|nf[s]/\w)"
     r"|[A-Za-z]:\\\\?Use[r]s\\"
     r"|--(?:extra-)?inde[x]-url|--find-link[s]|--trusted-hos[t]|inde[x]\.docker"
     r"|\b(?:files\.)?pythonhoste[d]\.org|\bpypi\.or[g]/simple|\bdownload\.pytorc[h]\.org|\b(?:deb|ftp)\.debia[n]\.org"

@@ -52,7 +52,7 @@ CLEAN = {
 }
 
 # Split, so that the rule does not find them in this file.
-HOME, WORK, WHEELS = "/ho" "me/someone", "/wo" "rk/main", "/op" "t/wheels"
+HOME, WORK, WHEELS = "/ho" "me/jsmith", "/wo" "rk/main", "/op" "t/wheels"
 
 # rule, file, its text, line of the finding (0: the file as a whole)
 VIOLATIONS = [
@@ -106,9 +106,9 @@ VIOLATIONS = [
     ("heavy_headers", "plugins/bad.hpp", "#include <toml++/toml.h>\n", 1),
     ("machine_paths", "docs/bad.md", f"Look into\n{HOME}/models.\n", 2),
     ("machine_paths", "core/run/bad.cpp", f'open("{WORK}/build");\n', 1),
-    ("machine_paths", "dev", f"#!/bin/sh\npip install --find-links {WHEELS} torch\n", 2),
+    ("machine_paths", "dev", "#!/bin/sh\npip install --find-" f"links {WHEELS} torch\n", 2),
     ("machine_paths", ".ci/run", "#!/bin/sh\npip install --extra-inde" "x-url https://example.com x\n", 2),
-    ("machine_paths", ".ci/run", "#!/bin/sh\ncurl http://10." "0.0.7:3141/simple\n", 2),
+    ("machine_paths", ".ci/run", "#!/bin/sh\ncurl http://1" "0.0.0.7:3141/simple\n", 2),
     ("machine_paths", "docs/bad.md", "https://files.pythonhoste" "d.org/packages\n", 1),
     ("machine_paths", "docs/bad.md", "docker pull ghcr.i" "o/someone/image\n", 1),
     ("text", "core/base/bad.cpp", "int a;\r\n", 1),
