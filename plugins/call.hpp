@@ -1,7 +1,8 @@
 #pragma once
 
-#include <cfenv>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include <halftone/abi.h>
 
@@ -11,6 +12,7 @@ namespace halftone {
 
 // Saves the floating-point mode (rounding, flush-to-zero, exception masks) around a call into a plugin. A
 // plugin that returns with another mode is named in an Exit::plugin error, after the mode has been restored.
+// Costs a few cycles: it stands around every band and tile.
 class FloatingPointGuard {
   public:
     explicit FloatingPointGuard(const std::string& plugin);
@@ -30,8 +32,11 @@ class Refusal : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// A text from a plugin, fit to be shown: one line of whole UTF-8, whatever was in the buffer.
+std::string shown(std::string_view buffer);
+
 // Calls a table's function under the guard; for functions that return a status, turns it into Refusal or
-// Error (Exit::plugin, or Exit::space for HT_NO_MEMORY).
+// Error (Exit::plugin, or Exit::space for HT_NO_MEMORY). `doing` completes "... failed".
 template <class Function, class... Args>
 void call(const std::string& plugin, Function function, Args... args) {
     FloatingPointGuard guard(plugin);

@@ -33,14 +33,23 @@ struct StoredTensor {
     std::string name;
 };
 
-// Scales, codebooks: see format.h. 64-byte aligned, zeroed when made.
+// Scales, codebooks: see format.h. 64-byte aligned, zeroed when made. May be longer than grid_bytes: where
+// plugins are watched, guard bytes follow.
 using Grid = AlignedBytes;
+
+// Whether buffers lie between guard bytes while a plugin writes to them. Costs a copy of each.
+enum class Watch { no, yes };
+#ifdef NDEBUG
+inline constexpr Watch default_watch = Watch::no;
+#else
+inline constexpr Watch default_watch = Watch::yes;
+#endif
 
 // A plan of a format for one matrix, checked when it is made: exactly one weight, sane granules, sizes that
 // agree. All functions may be called by any thread; the grid's rules are those of format.h.
 class FormatPlan {
   public:
-    const ht_facts& facts() const { return *facts_; }
+    const ht_facts& facts() const { return facts_; }
     const std::vector<StoredTensor>& stored() const { return stored_; }
     size_t weight_index() const { return weight_; }
     const MatrixSource& source() const { return source_; }
@@ -49,10 +58,10 @@ class FormatPlan {
 
     Grid make_grid() const;  // zeroed, begun
     void rotate(bool back, const ht_view&, uint64_t rows) const;
+    // `partials`: the slots of the region's granules, zeroed.
     void fit_pass(uint32_t pass, const ht_region&, const ht_view&, const float* weight, const Grid&,
                   std::byte* partials) const;
-    bool fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid&) const;
-    bool fits_bands() const;  // false: fit_band does nothing for this format
+    void fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid&) const;
     void fit_band(const ht_region&, const ht_view&, const float* weight, Grid&) const;
     void fit_seal(Grid&) const;
     void load(std::span<const uint8_t* const> companions, Grid&) const;
@@ -65,8 +74,10 @@ class FormatPlan {
     void around(const Grid&, const ht_region&, const ht_view& in, const ht_view& lo, const ht_view& hi) const;
 
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
+    // With experts: in the slice of the expert, which has weight_slice_bytes().
     uint64_t band_offset(uint64_t row) const;
     uint64_t band_bytes(uint64_t row, uint64_t rows) const;
+    uint64_t weight_slice_bytes() const { return slice_bytes_; }
 
     ~FormatPlan();
     FormatPlan(const FormatPlan&) = delete;
@@ -75,20 +86,26 @@ class FormatPlan {
   private:
     friend class Format;
     FormatPlan() = default;
+    void check_grid(const Grid&, const char* function) const;
+    void check_band(const ht_region&, size_t bytes) const;
+
     std::shared_ptr<PluginLibrary> library_;
-    const ht_format* table_ = nullptr;
+    ht_format table_{};
     void* plan_ = nullptr;
-    const ht_facts* facts_ = nullptr;
+    ht_facts facts_{};
     std::string plugin_;
     MatrixSource source_;
     std::vector<StoredTensor> stored_;
     size_t weight_ = 0;
+    uint64_t slice_bytes_ = 0;
+    Watch watch_ = default_watch;
 };
 
 // A format plugin.
 class Format {
   public:
-    explicit Format(std::shared_ptr<PluginLibrary>);  // checks the table's size and its functions
+    // Checks the table's size and its functions.
+    explicit Format(std::shared_ptr<PluginLibrary>, Watch = default_watch);
 
     const PluginLibrary& library() const { return *library_; }
     std::string id() const { return library_->file().id; }
@@ -103,7 +120,8 @@ class Format {
 
   private:
     std::shared_ptr<PluginLibrary> library_;
-    const ht_format* table_ = nullptr;
+    ht_format table_{};
+    Watch watch_;
 };
 
 }  // namespace halftone

@@ -21,6 +21,10 @@ class PluginHost {
     void cancel() { cancelled_ = true; }
     bool cancelled() const { return cancelled_; }
 
+    // How much scratch memory all plugins together may hold; unlimited until set.
+    void set_memory_budget(uint64_t bytes);
+    uint64_t memory_in_use() const;
+
   private:
     struct State;
     std::unique_ptr<State> state_;

@@ -28,6 +28,8 @@ class PluginLibrary {
     const ht_plugin& descriptor() const;
     const OptionTable& options() const;
     std::string name() const;  // "format 'fp8'"
+    const std::string& culprit()
+        const;  // "format 'fp8' (/opt/x/format-fp8.so)": where the plugin is at fault
 
   private:
     struct State;

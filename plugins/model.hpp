@@ -1,10 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -50,7 +48,7 @@ class Model {
 
   private:
     std::shared_ptr<PluginLibrary> library_;
-    const ht_model* table_ = nullptr;
+    ht_model table_{};
 };
 
 }  // namespace halftone

@@ -23,7 +23,7 @@ using GivenOptions = std::map<std::string, GivenValue, std::less<>>;
 // Option names that a plugin may not declare, because they are keys of the pipeline's own.
 std::span<const std::string_view> reserved_option_names();
 
-// A plugin's option table, checked when the plugin is loaded, with help and defaults parsed.
+// A plugin's option table, checked when the plugin is loaded. Its texts live as long as the library.
 class OptionTable {
   public:
     // Throws (Exit::plugin, `where` = the plugin's file) if a row makes no sense: bad or reserved name, twice
@@ -31,14 +31,17 @@ class OptionTable {
     OptionTable(const ht_option* const* rows, uint64_t n, const std::string& where);
 
     size_t size() const { return rows_.size(); }
-    const ht_option& row(size_t i) const { return *rows_[i]; }
+    const ht_option& row(size_t i) const { return rows_[i]; }
     std::vector<std::string> names() const;
 
   private:
-    std::vector<const ht_option*> rows_;
+    std::vector<ht_option> rows_;
 };
 
-// A full set of values for a table, and what the ABI needs to hand it over.
+std::string_view type_name(ht_type);                    // "whole number", "size in bytes"
+std::vector<std::string> choices_of(const ht_option&);  // empty for all but HT_CHOICE
+
+// A full set of values for a table, and what the ABI needs to hand it over. Copies share their values.
 class OptionValues {
   public:
     // Defaults where `given` has nothing. Throws Exit::usage with the given value's place: "unknown option

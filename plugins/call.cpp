@@ -1,0 +1,114 @@
+#include "plugins/call.hpp"
+
+#include <cfenv>
+#include <exception>
+#include <vector>
+
+#include "core/base/text.hpp"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define HALFTONE_X86 1
+#include <xmmintrin.h>
+#endif
+
+namespace halftone {
+namespace {
+
+// The mode in one word, without the sticky flags that every inexact operation sets.
+#if defined(HALFTONE_X86)
+
+constexpr unsigned long sticky = 0x3f, round_bits = 3ul << 13, flush_bits = 1ul << 15 | 1ul << 6;
+constexpr unsigned long mask_bits = 0x3ful << 7, x87_bits = 0xfffful << 16;
+
+unsigned long current_mode() {
+    unsigned short x87 = 0;
+#if defined(__GNUC__)
+    asm volatile("fnstcw %0" : "=m"(x87));
+#endif
+    return (_mm_getcsr() & ~sticky & 0xffff) | static_cast<unsigned long>(x87) << 16;
+}
+
+void set_mode(unsigned long mode) {
+    _mm_setcsr((_mm_getcsr() & sticky) | (mode & 0xffff));
+#if defined(__GNUC__)
+    const auto x87 = static_cast<unsigned short>(mode >> 16);
+    asm volatile("fldcw %0" : : "m"(x87));
+#endif
+}
+
+#elif defined(__aarch64__)
+
+constexpr unsigned long round_bits = 3ul << 22, flush_bits = 1ul << 24 | 1ul << 19 | 3ul;
+constexpr unsigned long mask_bits = 0x9ful << 8, x87_bits = 0;
+
+unsigned long current_mode() {
+    unsigned long fpcr;
+    asm volatile("mrs %0, fpcr" : "=r"(fpcr));
+    return fpcr;
+}
+
+void set_mode(unsigned long mode) {
+    asm volatile("msr fpcr, %0" : : "r"(mode));
+}
+
+#else  // what the language can tell: the rounding mode
+
+constexpr unsigned long round_bits = ~0ul, flush_bits = 0, mask_bits = 0, x87_bits = 0;
+
+unsigned long current_mode() {
+    return static_cast<unsigned long>(std::fegetround());
+}
+
+void set_mode(unsigned long mode) {
+    std::fesetround(static_cast<int>(mode));
+}
+
+#endif
+
+std::string difference(unsigned long before, unsigned long after) {
+    const unsigned long changed = before ^ after;
+    std::vector<std::string> parts;
+    if (changed & round_bits) parts.emplace_back("rounding direction");
+    if (changed & flush_bits) parts.emplace_back("flush-to-zero");
+    if (changed & mask_bits) parts.emplace_back("exception masks");
+    if (changed & x87_bits) parts.emplace_back("x87 control word");
+    return text::join(parts, ", ");
+}
+
+}  // namespace
+
+FloatingPointGuard::FloatingPointGuard(const std::string& plugin)
+    : plugin_(plugin), mode_(current_mode()), uncaught_(std::uncaught_exceptions()) {}
+
+FloatingPointGuard::~FloatingPointGuard() noexcept(false) {
+    const unsigned long now = current_mode();
+    if (now == mode_) return;
+    set_mode(mode_);
+    if (std::uncaught_exceptions() > uncaught_) return;  // an earlier failure is under way: let it be told
+    throw Error(Exit::plugin, plugin_,
+                "changed the floating-point mode (" + difference(mode_, now) +
+                    ") and did not put it back; results after it could not be trusted",
+                "the plugin is at fault: tell its authors (was it built with -ffast-math?)");
+}
+
+std::string shown(std::string_view buffer) {
+    std::string_view text = buffer.substr(0, buffer.find('\0'));
+    while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
+        text.remove_suffix(1);
+    return text::printable(text, 500);
+}
+
+void check_status(const std::string& plugin, const std::string& doing, ht_status status,
+                  const ht_error& error) {
+    if (status == HT_OK) return;
+    std::string reason = shown({error.text, sizeof error.text});
+    if (status == HT_REFUSED)
+        throw Refusal(reason.empty() ? plugin + " refused it without a reason" : reason);
+    if (status == HT_NO_MEMORY)
+        throw Error(Exit::space, plugin,
+                    "out of memory while " + doing + (reason.empty() ? "" : ": " + reason));
+    if (reason.empty()) reason = fmt::format("the plugin gave no reason (status {})", status);
+    throw Error(Exit::plugin, plugin, doing + " failed: " + reason);
+}
+
+}  // namespace halftone

@@ -1,0 +1,154 @@
+#include <algorithm>
+
+#include "core/base/error.hpp"
+#include "plugins/call.hpp"
+#include "plugins/format.hpp"
+#include "plugins/guard_bytes.hpp"
+#include "plugins/json_sink.hpp"
+
+namespace halftone {
+
+FormatPlan::~FormatPlan() {
+    if (!plan_) return;
+    try {
+        call(library_->culprit(), table_.release, plan_);
+    } catch (const Error&) {  // the mode is restored; an error cannot leave a destructor
+    }
+}
+
+Json FormatPlan::description() const {
+    const auto told = [&] {
+        return json_from_sink(library_->culprit(), [&](const ht_json* sink) {
+            call_checked(library_->culprit(), "describe()", table_.describe, plan_, sink);
+        });
+    };
+    Json description = told();
+    if (!description.empty() &&
+        (description.begin().key() != "format" || !description.begin().value().is_string()))
+        fail(Exit::plugin, library_->culprit(), "its description does not start with \"format\": {}",
+             description.dump());
+    if (watch_ == Watch::yes && description != told())
+        fail(Exit::plugin, library_->culprit(), "describe() said something else when asked again");
+    return description;
+}
+
+void FormatPlan::check_grid(const Grid& grid, const char* function) const {
+    if (grid.size() > facts_.grid_bytes && !guard_is_whole(grid.bytes().subspan(facts_.grid_bytes)))
+        blame(library_->culprit(), function, "after", facts_.grid_bytes);
+}
+
+Grid FormatPlan::make_grid() const {
+    const size_t guard = watch_ == Watch::yes ? guard_size : 0;
+    Grid grid(facts_.grid_bytes + guard);
+    fill_guard(grid.bytes().last(guard));
+    call(library_->culprit(), table_.begin, plan_, grid.data());
+    check_grid(grid, "begin");
+    return grid;
+}
+
+void FormatPlan::rotate(bool back, const ht_view& view, uint64_t rows) const {
+    if (facts_.flags & HT_FACT_ROTATES)
+        call(library_->culprit(), table_.rotate, plan_, back ? 1 : 0, &view, rows);
+}
+
+void FormatPlan::fit_pass(uint32_t pass, const ht_region& region, const ht_view& view, const float* weight,
+                          const Grid& grid, std::byte* partials) const {
+    const uint64_t granules = (region.rows + facts_.granule_rows - 1) / facts_.granule_rows;
+    const std::span slots(partials, static_cast<size_t>(granules * facts_.partial_bytes));
+    write_guarded(watch_ == Watch::yes, slots, library_->culprit(), "fit_pass", [&](std::byte* out) {
+        call(library_->culprit(), table_.fit_pass, plan_, pass, &region, &view, weight,
+             static_cast<const void*>(grid.data()), out);
+    });
+}
+
+void FormatPlan::fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid& grid) const {
+    call_checked(library_->culprit(), "fit_fold()", table_.fit_fold, plan_, pass,
+                 static_cast<const void*>(partials.data()), n, grid.data());
+    check_grid(grid, "fit_fold");
+}
+
+void FormatPlan::fit_band(const ht_region& region, const ht_view& view, const float* weight,
+                          Grid& grid) const {
+    if (!table_.fit_band) return;
+    call(library_->culprit(), table_.fit_band, plan_, &region, &view, weight, grid.data());
+    check_grid(grid, "fit_band");
+}
+
+void FormatPlan::fit_seal(Grid& grid) const {
+    if (!table_.fit_seal) return;
+    call_checked(library_->culprit(), "fit_seal()", table_.fit_seal, plan_, grid.data());
+    check_grid(grid, "fit_seal");
+}
+
+void FormatPlan::load(std::span<const uint8_t* const> companions, Grid& grid) const {
+    if (companions.size() != stored_.size())
+        fail(Exit::failed, library_->culprit(), "load() needs {} companions, not {}", stored_.size(),
+             companions.size());
+    call_checked(library_->culprit(), "load()", table_.load, plan_, companions.data(), grid.data());
+    check_grid(grid, "load");
+}
+
+void FormatPlan::check_band(const ht_region& region, size_t bytes) const {
+    const bool is_band = region.col == 0 && region.cols == source_.cols &&
+                         region.row % facts_.granule_rows == 0 && region.rows <= source_.rows &&
+                         region.row <= source_.rows - region.rows &&
+                         (region.rows % facts_.granule_rows == 0 || region.row + region.rows == source_.rows);
+    if (!is_band || bytes != band_bytes(region.row, region.rows))
+        fail(Exit::failed, library_->culprit(), "was given a band that is none: rows {} to {}, {} bytes",
+             region.row, region.row + region.rows, bytes);
+}
+
+void FormatPlan::encode(const Grid& grid, const ht_region& region, const ht_view& view,
+                        std::span<std::byte> band) const {
+    check_band(region, band.size());
+    write_guarded(watch_ == Watch::yes, band, library_->culprit(), "encode", [&](std::byte* out) {
+        call(library_->culprit(), table_.encode, plan_, static_cast<const void*>(grid.data()), &region, &view,
+             reinterpret_cast<uint8_t*>(out));
+    });
+}
+
+void FormatPlan::decode(const Grid& grid, const ht_region& region, std::span<const std::byte> band,
+                        const ht_view& out) const {
+    check_band(region, band.size());
+    call(library_->culprit(), table_.decode, plan_, static_cast<const void*>(grid.data()), &region,
+         reinterpret_cast<const uint8_t*>(band.data()), &out);
+}
+
+std::vector<std::byte> FormatPlan::companion(const Grid& grid, size_t index) const {
+    if (index >= stored_.size() || index == weight_)
+        fail(Exit::failed, library_->culprit(), "has no companion {}", index);
+    std::vector<std::byte> bytes(stored_[index].bytes);
+    write_guarded(watch_ == Watch::yes, bytes, library_->culprit(), "companion", [&](std::byte* out) {
+        call_checked(library_->culprit(), "companion()", table_.companion, plan_,
+                     static_cast<const void*>(grid.data()), static_cast<uint32_t>(index),
+                     reinterpret_cast<uint8_t*>(out));
+    });
+    return bytes;
+}
+
+void FormatPlan::snap(const Grid& grid, const ht_region& region, const ht_view& in,
+                      const ht_view& out) const {
+    call(library_->culprit(), table_.snap, plan_, static_cast<const void*>(grid.data()), &region, &in, &out);
+}
+
+void FormatPlan::sigma(const Grid& grid, const ht_region& region, const ht_view& out) const {
+    call(library_->culprit(), table_.sigma, plan_, static_cast<const void*>(grid.data()), &region, &out);
+}
+
+void FormatPlan::around(const Grid& grid, const ht_region& region, const ht_view& in, const ht_view& lo,
+                        const ht_view& hi) const {
+    call(library_->culprit(), table_.around, plan_, static_cast<const void*>(grid.data()), &region, &in, &lo,
+         &hi);
+}
+
+uint64_t FormatPlan::band_offset(uint64_t row) const {
+    return row / facts_.granule_rows * facts_.granule_bytes;
+}
+
+uint64_t FormatPlan::band_bytes(uint64_t row, uint64_t rows) const {
+    const uint64_t offset = band_offset(row);
+    // The band with the last row takes what remains, padding included.
+    return row + rows == source_.rows ? slice_bytes_ - offset : band_offset(row + rows) - offset;
+}
+
+}  // namespace halftone
