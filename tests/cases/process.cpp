@@ -1,0 +1,68 @@
+#include "tests/cases/process.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace halftone::test {
+namespace {
+
+std::string contents(int file) {
+    std::string text;
+    std::array<char, 65536> buffer;
+    lseek(file, 0, SEEK_SET);
+    for (ssize_t n; (n = read(file, buffer.data(), buffer.size())) > 0;)
+        text.append(buffer.data(), static_cast<size_t>(n));
+    close(file);
+    return text;
+}
+
+// An unnamed file: unlike a pipe it never fills up and blocks the child.
+int unnamed_file() {
+    std::string name = "/tmp/halftone-test-XXXXXX";
+    const int file = mkstemp(name.data());
+    if (file < 0) throw std::runtime_error("no temporary file");
+    unlink(name.c_str());
+    return file;
+}
+
+}  // namespace
+
+Finished halftone(const std::vector<std::string>& arguments, const RunSettings& settings) {
+    const int out = unnamed_file(), err = unnamed_file();
+    std::vector<std::string> words = {HALFTONE_BINARY};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words)
+        argv.push_back(word.data());
+    argv.push_back(nullptr);
+
+    const pid_t child = fork();
+    if (child < 0) throw std::runtime_error("fork failed");
+    if (child == 0) {
+        dup2(out, 1);
+        dup2(err, 2);
+        close(0);
+        open("/dev/null", O_RDONLY);
+        for (const auto& [name, value] : settings.environment)
+            setenv(name.c_str(), value.c_str(), 1);
+        execv(argv[0], argv.data());
+        _exit(127);
+    }
+    if (settings.meanwhile) settings.meanwhile(child);
+    int status = 0;
+    waitpid(child, &status, 0);
+    Finished finished;
+    finished.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    finished.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    finished.out = contents(out);
+    finished.err = contents(err);
+    return finished;
+}
+
+}  // namespace halftone::test

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace halftone::test {
+
+struct Finished {
+    int code = -1;  // exit code, or -1 if a signal ended it
+    int signal = 0;
+    std::string out, err;
+};
+
+struct RunSettings {
+    std::vector<std::pair<std::string, std::string>> environment;  // set on top of the test's own
+    // Called with the process id once it runs, from the test's thread: to send signals.
+    std::function<void(int)> meanwhile;
+};
+
+// Runs the halftone binary that this build made.
+Finished halftone(const std::vector<std::string>& arguments, const RunSettings& = {});
+
+}  // namespace halftone::test
