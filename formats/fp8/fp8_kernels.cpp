@@ -1,0 +1,10 @@
+#include "fp8_kernels.hpp"
+
+#include <halftone/toolbox/float8.hpp>
+
+namespace halftone::fp8::HALFTONE_CPU_LEVEL {
+
+const Kernels kernels = {toolbox::scalar_kernels<toolbox::E4m3fn>(),
+                         toolbox::scalar_kernels<toolbox::E5m2>()};
+
+}  // namespace halftone::fp8::HALFTONE_CPU_LEVEL

@@ -1,0 +1,49 @@
+// What lets one header serve every CPU level and a GPU. Like everything in toolbox/: C++ beside the ABI, not
+// part of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// Marks a function that runs on the host and, under nvcc, on the device. It is always inlined: kernels of all
+// CPU levels call the same function, and a copy of its own, compiled for one level, would be linked into all
+// (see halftone/cpu.hpp).
+#if defined(__CUDACC__)
+#define HT_DEVICE __host__ __device__ __forceinline__
+#elif defined(_MSC_VER) && !defined(__clang__)
+#define HT_DEVICE __forceinline
+#else
+#define HT_DEVICE inline __attribute__((always_inline))
+#endif
+
+// In front of a loop whose rounds are independent even if input and output are the same memory.
+#if defined(__clang__)
+#define HT_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define HT_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define HT_INDEPENDENT
+#endif
+
+namespace halftone {
+inline namespace v1 {
+namespace toolbox {
+
+HT_DEVICE constexpr uint32_t bits_of(float value) {
+    return __builtin_bit_cast(uint32_t, value);
+}
+
+HT_DEVICE constexpr float float_of(uint32_t bits) {
+    return __builtin_bit_cast(float, bits);
+}
+
+// `yes` or `no` without a branch. Compilers move a floating-point operation that only one arm needs into a
+// branch of its own, which keeps a loop from being vectorized.
+HT_DEVICE constexpr float choose(bool condition, float yes, float no) {
+    const uint32_t mask = 0 - static_cast<uint32_t>(condition);
+    return float_of((bits_of(yes) & mask) | (bits_of(no) & ~mask));
+}
+
+}  // namespace toolbox
+}  // namespace v1
+}  // namespace halftone

@@ -1,0 +1,316 @@
+// A format that rounds one element at a time to one byte, with a scale per group: most of ht_format, written
+// once. The author supplies
+//
+// 1. an element: a type with static functions marked HT_DEVICE (toolbox/float8.hpp has two),
+//        using Code = uint8_t or int8_t;  static constexpr Code lowest;   the code of the smallest value
+//        Code encode(float t)             the code that t is rounded to, by the format's own rule; clamps
+//        float decode(Code)
+//        Code above(Code), below(Code)    of the next greater and smaller value; at the ends the same
+//    with neighbours far enough apart that rounding t = x * pre cannot step over one of them;
+// 2. a kernel file with the loops for it (toolbox/scalar_kernels.hpp), compiled once per CPU level;
+// 3. a rule: from the largest magnitude of a group to its Scale;
+// 4. a class that hands these over and adds what is the format's own:
+//
+//        class Fp8 : public toolbox::ScalarFormat {
+//          public:
+//            static constexpr PluginInfo info = ...;   static constexpr ht_option options[] = ...;
+//            static constexpr ht_label labels[] = ...;
+//            Fp8(const ht_source& s, const Options& o) : ScalarFormat({kernels, levels, groups, rule,
+//            stored}) {} void describe(JsonSink) const; static void recognize(const ht_layer&, OptionsOut&,
+//            ht_source&);
+//        };
+//        HALFTONE_FORMAT(Fp8)
+//
+// What follows from it: scales are float32, stored in group order; a matrix of zeros alone gets scales of 1
+// and codes of 0; a group whose scale is so small that its inverse overflows counts as zero. Codes are final
+// before the seal, so that the host can fit, encode and write a band while it is at hand. The weights of
+// columns (`column_weight`) do not move the largest magnitude and are not used.
+#pragma once
+
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <halftone/format.hpp>
+#include <halftone/toolbox/scalar_kernels.hpp>
+#include <halftone/toolbox/scalar_levels.hpp>
+#include <halftone/toolbox/scale_groups.hpp>
+
+namespace halftone {
+inline namespace v1 {
+namespace toolbox {
+
+// t = x * pre (or x / pre) is rounded; value = level * post. `post` is what gets stored.
+struct Scale {
+    float pre, post;
+};
+
+// The front of the grid; after it, each on a 64-byte boundary: level, upper, pre, post, amax.
+struct ScalarGridHeader {
+    uint64_t rows, cols, group_rows, group_cols, groups;
+    int32_t scale_kind;
+    uint32_t levels, divide, reserved;
+};
+
+class ScalarFormat {
+  public:
+    struct Parts {
+        const ScalarKernels& kernels;  // of this CPU level
+        const ScalarLevels& levels;
+        ScaleGroups groups;
+        Scale (*scale)(float amax);  // amax > 0 or the group is zero in a matrix that is not
+        std::vector<Stored> stored;  // a weight of one byte per element, one HT_ROLE_SCALE, markers
+        Scaling scaling = Scaling::multiply;
+        int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
+    };
+
+    Facts facts() const {
+        Facts facts;
+        facts.stored = parts_.stored;
+        facts.granule_rows = parts_.groups.granule_rows();
+        facts.granule_bytes = facts.granule_rows * parts_.groups.cols();
+        facts.grid_bytes = offset(5);
+        facts.passes = one_scale() ? 1 : 0;
+        facts.partial_bytes = one_scale() ? sizeof(float) : 0;
+        facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
+        facts.input_scale = parts_.input_scale;
+        facts.scale_kind = parts_.groups.kind();
+        if (facts.scale_kind == HT_SCALE_TILE) facts.scale_rows = parts_.groups.group_rows();
+        if (facts.scale_kind == HT_SCALE_TILE || facts.scale_kind == HT_SCALE_RUN)
+            facts.scale_cols = parts_.groups.group_cols();
+        return facts;
+    }
+
+    void begin(std::byte* grid) const {
+        const ScaleGroups& g = parts_.groups;
+        const ScalarGridHeader header{g.rows(),       g.cols(),  g.group_rows(),
+                                      g.group_cols(), g.count(), g.kind(),
+                                      level_count(),  divides(), 0};
+        std::memcpy(grid, &header, sizeof header);
+        std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
+        std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));
+    }
+
+    void fit_pass(uint32_t, const Band& in, const float*, const std::byte*, void* partials) const {
+        auto* const amax = static_cast<float*>(partials);
+        each_piece(in, [&](uint64_t i, uint64_t, const float* x, uint64_t n, uint64_t) {
+            amax[i] = std::max(amax[i], parts_.kernels.largest(x, n));
+        });
+    }
+
+    void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
+        const Fitted fitted = at(grid);
+        fitted.amax[0] = parts_.kernels.largest(static_cast<const float*>(partials), n);
+        set_scale(fitted, 0);
+        fit_seal(grid);
+    }
+
+    void fit_band(const Band& in, const float*, std::byte* grid) const {
+        if (one_scale() || in.region.rows == 0) return;
+        const Fitted fitted = at(grid);
+        const ScaleGroups& g = parts_.groups;
+        const uint64_t first = g.at(in.region.row, 0);
+        const uint64_t last = g.at(in.region.row + in.region.rows - 1, g.cols() - 1);
+        for (uint64_t group = first; group <= last; ++group)
+            fitted.amax[group] = 0;
+        each_piece(in, [&](uint64_t, uint64_t, const float* x, uint64_t n, uint64_t group) {
+            fitted.amax[group] = std::max(fitted.amax[group], parts_.kernels.largest(x, n));
+        });
+        for (uint64_t group = first; group <= last; ++group)
+            set_scale(fitted, group);
+    }
+
+    void fit_seal(std::byte* grid) const {
+        const Fitted fitted = at(grid);
+        const uint64_t n = parts_.groups.count();
+        if (parts_.kernels.largest(fitted.amax, n) > 0) return;
+        std::fill_n(fitted.pre, n, to_zero());
+        std::fill_n(fitted.post, n, 1.0f);
+    }
+
+    void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
+        const Fitted fitted = at(grid);
+        const size_t i = scale_index();
+        if (!companions[i]) throw Refused("there is no " + parts_.stored[i].name);
+        const uint64_t n = parts_.groups.count();
+        std::memcpy(fitted.post, companions[i], n * sizeof(float));
+        for (uint64_t group = 0; group < n; ++group) {
+            const float post = fitted.post[group];
+            if (!(post >= 0) || post > FLT_MAX)
+                throw Refused("element " + std::to_string(group) + " of " + parts_.stored[i].name + " is " +
+                              std::to_string(post) + ", which is no scale");
+            fitted.pre[group] = post < FLT_MIN ? to_zero() : divides() ? post : 1.0f / post;
+        }
+    }
+
+    void encode(const std::byte* grid, const Band& in, uint8_t* bytes) const {
+        const Fitted fitted = at(grid);
+        each_piece(in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
+            uint8_t* const codes = bytes + i * in.region.cols + j;
+            if (fitted.pre[group] == to_zero())
+                std::memset(codes, parts_.levels.zero, n);
+            else
+                parts_.kernels.encode(x, n, fitted.pre[group], codes);
+        });
+    }
+
+    void decode(const std::byte* grid, const uint8_t* bytes, const Band& out) const {
+        const Fitted fitted = at(grid);
+        each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
+            write(out, i, j, n, [&](float* values) {
+                parts_.kernels.decode(bytes + i * out.region.cols + j, n, fitted.post[group], values);
+            });
+        });
+    }
+
+    void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
+        const Stored& stored = parts_.stored.at(i);
+        if (stored.role == HT_ROLE_SCALE)
+            std::memcpy(out, at(grid).post, parts_.groups.count() * sizeof(float));
+        else if (stored.role ==
+                 HT_ROLE_MARKER)  // of one dimension and single bytes; its length is what counts
+            std::fill_n(out, stored.shape.at(0), uint8_t{0});
+        else
+            throw std::logic_error("no scalar format makes " + stored.name);
+    }
+
+    void snap(const std::byte* grid, const Band& in, const Band& out) const {
+        const Fitted fitted = at(grid);
+        each_piece(in, out, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
+            write(out, i, j, n, [&](float* values) {
+                if (fitted.pre[group] == to_zero())
+                    std::fill_n(values, n, 0.0f);
+                else
+                    parts_.kernels.snap(x, n, fitted.pre[group], fitted.post[group], values);
+            });
+        });
+    }
+
+    void sigma(const std::byte* grid, const Band& out) const {
+        const Fitted fitted = at(grid);
+        each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
+            const float slope = fitted.pre[group] == to_zero() ? 1.0f : fitted.post[group];
+            write(out, i, j, n, [&](float* values) { std::fill_n(values, n, slope); });
+        });
+    }
+
+    void around(const std::byte* grid, const Band& in, const Band& lo, const Band& hi) const {
+        const Fitted fitted = at(grid);
+        each_piece(in, lo, hi, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
+            write(lo, i, j, n, [&](float* less) {
+                write(hi, i, j, n, [&](float* more) {
+                    if (fitted.pre[group] == to_zero()) {
+                        std::fill_n(less, n, 0.0f);
+                        std::fill_n(more, n, 0.0f);
+                    } else {
+                        parts_.kernels.around(x, n, fitted.pre[group], fitted.post[group], less, more);
+                    }
+                });
+            });
+        });
+    }
+
+    ht_table table(const std::byte* grid) const {
+        return {sizeof(ht_table),
+                level_count(),
+                1,
+                static_cast<int32_t>(divides()),
+                part(grid, 0),
+                part(grid, 1),
+                part(grid, 2),
+                part(grid, 3),
+                nullptr};
+    }
+
+  protected:
+    explicit ScalarFormat(Parts parts) : parts_(std::move(parts)) {}
+
+  private:
+    // The fitted arrays, of a grid that may be constant: then nobody writes through them.
+    struct Fitted {
+        float *pre, *post, *amax;
+    };
+
+    static constexpr uint64_t strip = 512;  // how much of a row with gaps is gathered at a time
+
+    bool one_scale() const { return parts_.groups.kind() == HT_SCALE_TENSOR; }
+    uint32_t divides() const { return parts_.scaling == Scaling::divide; }
+    uint32_t level_count() const { return static_cast<uint32_t>(parts_.levels.level.size()); }
+
+    // The `pre` that takes every number to 0.
+    float to_zero() const { return divides() ? std::numeric_limits<float>::infinity() : 0.0f; }
+
+    // Where array i of the grid starts; 5 gives its size.
+    uint64_t offset(size_t array) const {
+        const auto padded = [](uint64_t floats) { return (floats * sizeof(float) + 63) / 64 * 64; };
+        const uint64_t levels = padded(level_count()), groups = padded(parts_.groups.count());
+        return 64 + (array < 2 ? array * levels : 2 * levels + (array - 2) * groups);
+    }
+    const float* part(const std::byte* grid, size_t array) const {
+        return reinterpret_cast<const float*>(grid + offset(array));
+    }
+    Fitted at(const std::byte* grid) const {
+        const auto array = [&](size_t i) { return const_cast<float*>(part(grid, i)); };
+        return {array(2), array(3), array(4)};
+    }
+
+    void set_scale(const Fitted& fitted, uint64_t group) const {
+        const Scale scale = parts_.scale(fitted.amax[group]);
+        fitted.pre[group] = scale.pre;
+        fitted.post[group] = scale.post;
+    }
+
+    size_t scale_index() const {
+        for (size_t i = 0; i < parts_.stored.size(); ++i)
+            if (parts_.stored[i].role == HT_ROLE_SCALE) return i;
+        throw std::logic_error("a scalar format stores a scale");
+    }
+
+    // Pieces of rows that share a scale. Where a view has gaps between its columns, pieces are short enough
+    // for a buffer; `x` is then that buffer.
+    template <class Visit>
+    void each_piece(const Band& out, Visit&& visit) const requires requires(uint64_t n) {
+        visit(n, n, n, n);
+    }
+    { parts_.groups.each_piece(out.region, longest(out), visit); }
+    template <class Visit>
+    void each_piece(const Band& in, Visit&& visit) const {
+        each_piece(in, in, in, visit);
+    }
+    template <class Visit>
+    void each_piece(const Band& in, const Band& out, Visit&& visit) const {
+        each_piece(in, out, out, visit);
+    }
+    template <class Visit>
+    void each_piece(const Band& in, const Band& out, const Band& other, Visit&& visit) const {
+        const uint64_t most = std::min({longest(in), longest(out), longest(other)});
+        parts_.groups.each_piece(in.region, most, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
+            if (in.contiguous_rows()) return visit(i, j, &in.at(i, j), n, group);
+            float buffer[strip];
+            for (uint64_t k = 0; k < n; ++k)
+                buffer[k] = in.at(i, j + k);
+            visit(i, j, buffer, n, group);
+        });
+    }
+    static uint64_t longest(const Band& band) { return band.contiguous_rows() ? UINT64_MAX : strip; }
+
+    // Hands `make` the place of n values from (i, j) on, or a buffer that is then spread over the columns.
+    template <class Make>
+    static void write(const Band& out, uint64_t i, uint64_t j, uint64_t n, Make&& make) {
+        if (out.contiguous_rows()) return make(&out.at(i, j));
+        float buffer[strip];
+        make(buffer);
+        for (uint64_t k = 0; k < n; ++k)
+            out.at(i, j + k) = buffer[k];
+    }
+
+    Parts parts_;
+};
+
+}  // namespace toolbox
+}  // namespace v1
+}  // namespace halftone

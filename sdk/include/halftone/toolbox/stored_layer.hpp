@@ -1,0 +1,61 @@
+// A layer found in a checkpoint, for recognize(): tensors by suffix, shapes as text, the marker's members.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <halftone/format.h>
+#include <halftone/toolbox/json_members.hpp>
+
+namespace halftone {
+inline namespace v1 {
+namespace toolbox {
+
+class StoredLayer {
+  public:
+    explicit StoredLayer(const ht_layer& layer) : layer_(layer) {
+        if (layer.marker && *layer.marker) marker_.emplace(layer.marker);
+    }
+
+    // "<layer><suffix>", or NULL.
+    const ht_tensor* tensor(std::string_view suffix) const {
+        const std::string name = std::string(layer_.name) + std::string(suffix);
+        for (uint32_t i = 0; i < layer_.n_tensors; ++i)
+            if (name == layer_.tensors[i]->name) return layer_.tensors[i];
+        return nullptr;
+    }
+
+    // A tensor that belongs to the whole file, with or without the model's prefix in front; or NULL.
+    const ht_tensor* whole_file(std::string_view name) const {
+        for (uint32_t i = 0; i < layer_.n_tensors; ++i) {
+            const std::string_view full = layer_.tensors[i]->name;
+            if (full == name || (full.ends_with(name) && full[full.size() - name.size() - 1] == '.'))
+                return layer_.tensors[i];
+        }
+        return nullptr;
+    }
+
+    const std::optional<JsonMembers>& marker() const { return marker_; }
+
+  private:
+    const ht_layer& layer_;
+    std::optional<JsonMembers> marker_;
+};
+
+inline std::vector<uint64_t> shape_of(const ht_tensor& tensor) {
+    return {tensor.shape, tensor.shape + std::min<uint32_t>(tensor.rank, HT_MAX_RANK)};
+}
+
+inline std::string to_string(const std::vector<uint64_t>& shape) {
+    std::string text = "[";
+    for (size_t i = 0; i < shape.size(); ++i)
+        text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + "]";
+}
+
+}  // namespace toolbox
+}  // namespace v1
+}  // namespace halftone
