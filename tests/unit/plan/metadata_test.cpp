@@ -1,0 +1,60 @@
+#include "core/plan/metadata.hpp"
+
+#include <gtest/gtest.h>
+
+namespace halftone {
+namespace {
+
+TEST(PythonJson, HasTheSpacesAndTheOrderThatPythonWrites) {
+    Json value;
+    value["format"] = "int8";
+    value["group_size"] = 128;
+    value["params"] = {{"a", {1, 2}}, {"b", true}};
+    value["none"] = Json::object();
+    EXPECT_EQ(python_json(value),
+              R"({"format": "int8", "group_size": 128, "params": {"a": [1, 2], "b": true}, "none": {}})");
+}
+
+TEST(PythonJson, EscapesNames) {
+    EXPECT_EQ(python_json(Json{{"a\"b\n", "ü"}}), "{\"a\\\"b\\n\": \"ü\"}");
+}
+
+Json layers_of(const Metadata& metadata) {
+    for (const auto& [key, value] : metadata)
+        if (key == "_quantization_metadata") return Json::parse(value)["layers"];
+    return {};
+}
+
+TEST(OutputMetadata, KeepsWhatIsStillTrueInItsOrder) {
+    const Metadata input = {
+        {"b", "2"}, {"sshs_legacy_hash", "x"}, {"a", "1"}, {"modelspec.hash_sha256", "y"}};
+    EXPECT_EQ(output_metadata(input, {}), (Metadata{{"b", "2"}, {"a", "1"}}));
+}
+
+TEST(OutputMetadata, MergesEntriesOfLayersThatStayWithNewOnes) {
+    const Metadata input = {
+        {"_quantization_metadata",
+         R"({"format_version": "1.0", "layers": {"stays": {"format": "x"}, "goes": {"format": "y"},
+                             "changes": {"format": "z"}}})"}};
+    LayerChanges changes;
+    changes.touched = {"goes", "changes"};
+    changes.written["changes"] = Json{{"format", "new"}};
+    const Json layers = layers_of(output_metadata(input, changes));
+    EXPECT_EQ(layers.size(), 2u);
+    EXPECT_EQ(layers["stays"]["format"], "x");
+    EXPECT_EQ(layers["changes"]["format"], "new");
+}
+
+TEST(OutputMetadata, DropsAnEntryThatIsNoJson) {
+    EXPECT_TRUE(output_metadata({{"_quantization_metadata", "{broken"}}, {}).empty());
+}
+
+TEST(SetMetadata, ReplacesOrAppends) {
+    Metadata metadata = {{"a", "1"}};
+    set_metadata(metadata, "a", "2");
+    set_metadata(metadata, "b", "3");
+    EXPECT_EQ(metadata, (Metadata{{"a", "2"}, {"b", "3"}}));
+}
+
+}  // namespace
+}  // namespace halftone
