@@ -32,11 +32,12 @@ enum class RuleAction { quantize, keep, remove };
 struct Rule {
     std::string name;                // for reasons and summaries; "rule 2" if none was given
     std::vector<std::string> match;  // globs over the whole name, `*` crosses dots
-    std::vector<std::string> regex;  // searched in the name
+    std::vector<std::string> regex;  // searched in the name; either kind may match
     RuleAction action = RuleAction::quantize;
     Treatment treatment;  // for RuleAction::quantize
     std::string reason;
     std::string where;
+    std::string regex_where;  // of the regular expressions, for when one turns out to be none
 };
 
 enum class Kept { source, bf16, f16 };
@@ -61,7 +62,8 @@ struct Pipeline {
         bool recipe = true;
     } output;
     struct ModelChoice {
-        std::vector<std::string> profiles;  // {"auto"}, {"none"} or ids
+        std::vector<std::string> profiles = {"auto"};              // {"auto"}, {"none"} or ids
+        std::map<std::string, GivenOptions, std::less<>> options;  // [profile.ID]
         std::string where;
     } model;
     struct Quantize {
@@ -81,12 +83,17 @@ struct Pipeline {
         std::filesystem::path json;  // empty: none
     } report;
 
-    std::string where;  // the file, for messages
+    std::string where;                  // the file, for messages
+    std::vector<std::string> warnings;  // what is allowed and yet probably not meant
 };
 
-// `--set` and `-i`/`-o` on the command line: dotted key and value, applied over the file.
+// `--set` and `-i`/`-o` on the command line: dotted key and value, applied over the file in order. The value
+// is TOML or, if it is none or the key wants text, text without quotes. Relative paths are taken from the
+// working directory.
 struct Override {
-    std::string key, value, where;
+    std::string key, value;
+    std::string where = {};  // for messages: "-i"; "--set KEY" if empty
+    bool verbatim = false;   // the value is text, whatever it looks like
 };
 
 // Reads and checks a pipeline. Exit::usage for every mistake, with file:line:column and a suggestion.
@@ -96,7 +103,12 @@ Pipeline read_pipeline(const std::filesystem::path&, const std::vector<Override>
 Pipeline parse_pipeline(const std::string& toml, const std::string& name, const std::filesystem::path& folder,
                         const std::vector<Override>& = {});
 
-// The pipeline as TOML that parses back to the same. With paths for a person, without for a recipe.
+// The pipeline as TOML that parses back to the same: format and its options, and what differs from the
+// defaults; the same text for the same pipeline. Without paths it is a recipe: only what decides about the
+// bytes of the output, so nothing of [run] and [report] either.
+// TOML has no place for some pipelines that no text can have made: for each format id, a rule and the
+// fallback must have every option that [quantize] has for that id, and embeddings exactly those; options of
+// one optimizer must be the same everywhere. std::logic_error otherwise.
 struct PrintSettings {
     bool paths = true;
 };
