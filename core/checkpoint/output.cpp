@@ -24,7 +24,8 @@ fs::path folder_of(const fs::path& path) {
 }
 
 std::string shown(const fs::path& path) {
-    return in_quotes(os::utf8(path));
+    constexpr size_t longest = 4096;  // unlike other names, half a path is of no use
+    return fmt::format("'{}'", text::printable(os::utf8(path), longest));
 }
 
 // A broken link exists too: what is written over it would take its place.
@@ -149,7 +150,8 @@ std::vector<fs::path> find_leftovers(const std::vector<fs::path>& names) {
     for_each_in(folder_of(names.front()), [&](const fs::path& path, const std::string& name) {
         if (!name.ends_with(".partial")) return;
         for (const fs::path& final_path : names)
-            if (name.starts_with("." + os::utf8(final_path.filename()) + ".halftone-")) found.push_back(path);
+            if (name.starts_with(fmt::format(".{}.halftone-", os::utf8(final_path.filename()))))
+                found.push_back(path);
     });
     std::sort(found.begin(), found.end());
     return found;
