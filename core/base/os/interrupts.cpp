@@ -72,7 +72,7 @@ void remove_on_exit(const std::filesystem::path& path) {
     entry->next = unfinished.load();
     while (!unfinished.compare_exchange_weak(entry->next, entry.get())) {
     }
-    entry.release();  // kept as long as the process: the handler may be reading it
+    (void)entry.release();  // kept as long as the process: the handler may be reading it
 }
 
 void keep_on_exit(const std::filesystem::path& path) {

@@ -164,7 +164,7 @@ TEST_P(Convert, RoundsFloat64ToNearestEven) {
 // beyond the largest finite value becomes infinite.
 class Nearest {
   public:
-    explicit Nearest(const SmallFloat& format) : format_(format) {
+    explicit Nearest(const SmallFloat& format) {
         const uint32_t infinity = ((1u << format.exponent_bits) - 1) << format.mantissa_bits;
         for (uint32_t code = 0; code < infinity; ++code)
             values_.push_back(value_of(format, code));
@@ -184,7 +184,6 @@ class Nearest {
     }
 
   private:
-    SmallFloat format_;
     std::vector<double> values_;
 };
 
