@@ -199,7 +199,7 @@ def main():
     total = 0
     for name in arguments.check or CHECKS:
         for finding in CHECKS[name](tree, arguments):
-            print(finding)
+            print(finding.shown(name))
             total += 1
     print(f"{len(pages(tree))} pages, {total} findings")
     return 1 if total else 0

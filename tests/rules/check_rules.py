@@ -6,7 +6,7 @@ import pathlib
 import re
 import sys
 
-from source_tree import CODE, CXX, TEXT, Finding, Tree
+from source_tree import CODE, CXX, TEXT, Finding, Tree, Unreadable
 
 PLUGIN_FOLDERS = ("formats", "optimizers", "models")
 HOST_FOLDERS = ("core", "plugins")
@@ -46,7 +46,7 @@ def check_plugin_includes(tree):
             if path.name == "CMakeLists.txt" or path.suffix == ".cmake":
                 for number, line in enumerate(tree.lines(path), 1):
                     if HOST_TARGETS.search(line.split("#")[0]):
-                        yield Finding(path, number, "a plugin is built with halftone::sdk and nothing else of ours", line)
+                        yield Finding(path, number, "a plugin links halftone::sdk and nothing else of ours", line)
 
 
 def plugin_include_problem(include, root):
@@ -114,7 +114,7 @@ def check_concrete_names(tree):
         for number, line in enumerate(tree.lines(path), 1):
             name = id_in_line(line, ids)
             if name:
-                yield Finding(path, number, f"'{name}' is a plugin under {ids[name]}/; the host knows none by name", line)
+                yield Finding(path, number, f"'{name}' is a plugin under {ids[name]}/; the host names none", line)
 
 
 # ------------------------------------------------------------------------------------------------- the arrows
@@ -137,7 +137,7 @@ def read_arrows(tree):
                 for name in lower:
                     below.setdefault(name, set())
     if not below:
-        raise SystemExit(f"{ARROWS_PAGE}: no block ```arrows that says what may include what")
+        raise Unreadable(f"{ARROWS_PAGE}: no block ```arrows that says what may include what")
     changed = True
     while changed:
         changed = False
@@ -148,7 +148,7 @@ def read_arrows(tree):
                 changed = True
     for name, reached in below.items():
         if name in reached:
-            raise SystemExit(f"{ARROWS_PAGE}: the arrows form a loop through '{name}'")
+            raise Unreadable(f"{ARROWS_PAGE}: the arrows form a loop through '{name}'")
     return below
 
 
@@ -206,7 +206,8 @@ def check_include_loops(tree):
                 continue
             if state.get(target) == "open":
                 loop = trail[trail.index(target):] if target in trail else [path]
-                yield Finding(path, include.line, "closes a loop: " + " > ".join(map(str, loop + [target])), include.text)
+                way = " > ".join(map(str, loop + [target]))
+                yield Finding(path, include.line, f"closes a loop: {way}", include.text)
             elif target not in state:
                 yield from visit(target, trail + [target])
         state[path] = "done"
@@ -249,14 +250,17 @@ def check_heavy_headers(tree):
 
 
 # ------------------------------------------------------------------------------------------------ all text files
-# Brackets keep these expressions from finding themselves. Ada, you and user are nobody's accounts.
+# Brackets keep these expressions from finding themselves. Ada, someone, user and you are
+# nobody's accounts, and /mnt/c is where every WSL2 has its Windows.
 MACHINE = re.compile(
-    r"(?<![\w.])/(?:hom[e]/(?!(?:ada|you|user)\b)\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/\w|medi[a]/\w|op[t]/(?:wheels|pypi)|nf[s]/\w)"
+    r"(?<![\w.])/(?:hom[e]/(?!(?:ada|someone|user|you)\b)\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/(?!c\b)\w|medi[a]/\w|nf[s]/\w"
+    r"|op[t]/(?:wheels|pypi))"
     r"|[A-Za-z]:\\\\?Use[r]s\\"
     r"|--(?:extra-)?inde[x]-url|--find-link[s]|--trusted-hos[t]|inde[x]\.docker"
     r"|\b(?:files\.)?pythonhoste[d]\.org|\bpypi\.or[g]/simple|\bdownload\.pytorc[h]\.org|\b(?:deb|ftp)\.debia[n]\.org"
     r"|\barchive\.ubunt[u]\.com|\b(?:ghcr|quay|docker)\.i[o]/|\bregistr[y]\.[\w-]+\.\w+|\bregistr[y]-1\."
-    r"|https?://(?:localhos[t]|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.)|\b[\w-]+\.(?:interna[l]|corp|lan)\b(?=[:/])")
+    r"|https?://(?:localhos[t]|127\.|10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.)"
+    r"|\b[\w-]+\.(?:interna[l]|corp|lan)\b(?=[:/])")
 
 
 def check_machine_paths(tree):
@@ -336,6 +340,13 @@ RULES = {
 }
 
 
+def read_tree(root):
+    tree = Tree(root)
+    if not any(tree.under("core", suffixes=CXX)):
+        raise Unreadable(f"{root}: there are no sources under core/; is this the root of the repository?")
+    return tree
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", nargs="?")
@@ -348,15 +359,15 @@ def main():
     if not arguments.root:
         parser.error("the root of the repository is missing")
 
-    tree = Tree(arguments.root)
-    if not any(tree.under("core", suffixes=CXX)):
-        sys.exit(f"{arguments.root}: there are no sources under core/; is this the root of the repository?")
     total = 0
-    for name in arguments.rule or RULES:
-        findings = list(RULES[name](tree))
-        total += len(findings)
-        for finding in findings:
-            print(f"{finding}  [{name}]" if not finding.text else str(finding).replace("\n", f"  [{name}]\n", 1))
+    try:
+        tree = read_tree(arguments.root)
+        for name in arguments.rule or RULES:
+            for finding in RULES[name](tree):
+                print(finding.shown(name))
+                total += 1
+    except Unreadable as problem:
+        sys.exit(str(problem))
     print(f"{len(arguments.rule or RULES)} rules, {len(tree.files)} files, {total} findings")
     return 1 if total else 0
 

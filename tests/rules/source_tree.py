@@ -14,15 +14,19 @@ IGNORED_FOLDERS = {".git", "build", ".venv", ".cache", "__pycache__"}
 INCLUDE = re.compile(r'^\s*#\s*include(?P<next>_next)?\s*(?:"(?P<quoted>[^"]+)"|<(?P<angled>[^>]+)>|(?P<macro>\w+))')
 
 
+class Unreadable(Exception):
+    """The tree is not what the rules are made for."""
+
+
 class Finding:
     """A violation, at a line of a file."""
 
     def __init__(self, path, line, what, text=""):
         self.path, self.line, self.what, self.text = path, line, what, text.strip()
 
-    def __str__(self):
+    def shown(self, rule):
         place = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return f"{place}: {self.what}" + (f"\n    {self.text}" if self.text else "")
+        return f"{place}: {self.what}  [{rule}]" + (f"\n    {self.text}" if self.text else "")
 
 
 class Include:

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Every rule of check_rules.py finds its violations in a tree made for it, and nothing in a clean one."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
 import tempfile
 import unittest
+
+import check_rules
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -39,7 +42,8 @@ CLEAN = {
     "core/CMakeLists.txt": "add_library(halftone_base)\n",
     "plugins/format.hpp": '#include "core/base/json.hpp"\n#include <halftone/format.h>\n',
     "formats/fp8/CMakeLists.txt": "halftone_add_plugin(KIND format ID fp8 SOURCES fp8.cpp) # not halftone_base\n",
-    "formats/fp8/fp8.cpp": '#include <cmath>\n#include <immintrin.h>\n#include <halftone/format.h>\n#include "element.hpp"\n',
+    "formats/fp8/fp8.cpp": "#include <cmath>\n#include <immintrin.h>\n#include <halftone/format.h>\n"
+                           '#include "element.hpp"\n',
     "formats/fp8/element.hpp": "#pragma once\n",
     "formats/int8/int8.cpp": '#include "formats/int8/detail/block.hpp"\n',
     "formats/int8/detail/block.hpp": "#pragma once\n",
@@ -132,25 +136,25 @@ def write(root, files):
         path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
 
 
-def check(files, *rules):
+@contextlib.contextmanager
+def tree_of(files):
     with tempfile.TemporaryDirectory() as root:
         write(root, files)
-        command = [sys.executable, str(HERE / "check_rules.py"), root]
-        for rule in rules:
-            command += ["--rule", rule]
-        return subprocess.run(command, capture_output=True, text=True)
+        yield root
+
+
+def findings(files, *rules):
+    with tree_of(files) as root:
+        tree = check_rules.read_tree(root)
+        return [finding.shown(rule) for rule in rules or check_rules.RULES for finding in check_rules.RULES[rule](tree)]
 
 
 class Rules(unittest.TestCase):
     def test_a_clean_tree_passes(self):
-        done = check(CLEAN)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertIn(" 0 findings", done.stdout)
+        self.assertEqual(findings(CLEAN), [])
 
     def test_every_rule_has_a_violation_here(self):
-        sys.path.insert(0, str(HERE))
-        from check_rules import RULES
-        self.assertEqual(set(RULES), {rule for rule, *_ in VIOLATIONS})
+        self.assertEqual(set(check_rules.RULES), {rule for rule, *_ in VIOLATIONS})
 
     def test_every_violation_is_found_at_its_line(self):
         for rule, path, text, line in VIOLATIONS:
@@ -158,38 +162,54 @@ class Rules(unittest.TestCase):
             if rule == "include_loops":
                 files["core/base/other.hpp"] = '#include "core/base/error.hpp"\n'
             with self.subTest(rule=rule, path=path, text=text[:60]):
-                done = check(files, rule)
-                self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                found = "\n".join(findings(files, rule))
                 place = path if line == 0 else f"{path}:{line}" if line else ""
-                self.assertIn(f"{place}: ", done.stdout)
-                self.assertIn(f"[{rule}]", done.stdout)
+                self.assertIn(f"{place}: ", found)
+                self.assertIn(f"[{rule}]", found)
                 if line and isinstance(text, str) and rule != "text":
-                    self.assertIn(text.split("\n")[line - 1].strip(), done.stdout)
+                    self.assertIn(text.split("\n")[line - 1].strip(), found)
 
     def test_a_loop_of_files_is_shown_as_a_whole(self):
         loop = {"core/base/error.hpp": '#include "core/base/other.hpp"\n',
                 "core/base/other.hpp": '#include "core/base/error.hpp"\n'}
-        done = check({**CLEAN, **loop}, "include_loops")
-        self.assertIn("core/base/error.hpp > core/base/other.hpp > core/base/error.hpp", done.stdout)
+        found = findings({**CLEAN, **loop}, "include_loops")
+        self.assertIn("core/base/error.hpp > core/base/other.hpp > core/base/error.hpp", found[0])
 
     def test_arrows_that_form_a_loop_are_refused(self):
-        done = check({**CLEAN, "docs/architecture.md": "```arrows\nbase > tensor > base\n```\n"}, "arrows")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("the arrows form a loop", done.stderr)
+        with self.assertRaisesRegex(check_rules.Unreadable, "the arrows form a loop"):
+            findings({**CLEAN, "docs/architecture.md": "```arrows\nbase > tensor > base\n```\n"}, "arrows")
 
     def test_a_page_without_arrows_is_refused(self):
-        done = check({**CLEAN, "docs/architecture.md": "# Architecture\n"}, "arrows")
+        with self.assertRaisesRegex(check_rules.Unreadable, "no block ```arrows"):
+            findings({**CLEAN, "docs/architecture.md": "# Architecture\n"}, "arrows")
+
+
+class CommandLine(unittest.TestCase):
+    def run_on(self, files, *rules):
+        with tree_of(files) as root:
+            command = [sys.executable, "-B", str(HERE / "check_rules.py"), root]
+            for rule in rules:
+                command += ["--rule", rule]
+            return subprocess.run(command, capture_output=True, text=True)
+
+    def test_a_clean_tree_is_a_success(self):
+        done = self.run_on(CLEAN)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(" 0 findings", done.stdout)
+
+    def test_a_violation_is_a_failure_and_is_printed(self):
+        done = self.run_on({**CLEAN, "core/run/bad.cpp": "#include <unistd.h>\n"})
         self.assertEqual(done.returncode, 1)
-        self.assertIn("no block ```arrows", done.stderr)
+        self.assertIn("core/run/bad.cpp:1: ", done.stdout)
+        self.assertIn("#include <unistd.h>", done.stdout)
 
     def test_a_file_of_401_lines_is_only_noted(self):
-        done = check({**CLEAN, "core/base/long.cpp": "int a;\n" * 401}, "length")
+        done = self.run_on({**CLEAN, "core/base/long.cpp": "int a;\n" * 401}, "length")
         self.assertEqual(done.returncode, 0)
         self.assertIn("note: core/base/long.cpp: 401 lines", done.stdout)
 
     def test_a_tree_without_sources_is_no_success(self):
-        done = check({"README.md": "# Nothing\n"})
-        self.assertNotEqual(done.returncode, 0)
+        self.assertNotEqual(self.run_on({"README.md": "# Nothing\n"}).returncode, 0)
 
 
 if __name__ == "__main__":
