@@ -62,6 +62,7 @@ class FormatPlan {
     void fit_pass(uint32_t pass, const ht_region&, const ht_view&, const float* weight, const Grid&,
                   std::byte* partials) const;
     void fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid&) const;
+    bool fits_bands() const { return table_.fit_band != nullptr; }  // false: fit_band does nothing
     void fit_band(const ht_region&, const ht_view&, const float* weight, Grid&) const;
     void fit_seal(Grid&) const;
     void load(std::span<const uint8_t* const> companions, Grid&) const;

@@ -26,8 +26,7 @@ std::string progress_text(const Progress& progress, double seconds, int width) {
     const int bar = std::min(width - static_cast<int>(text.size()) - 4, most_bar);
     if (bar < least_bar) return text;
     const int filled = static_cast<int>(share * bar);
-    return "[" + std::string(static_cast<size_t>(filled), '#') +
-           std::string(static_cast<size_t>(bar - filled), '.') + "] " + text;
+    return fmt::format("[{:#<{}}{:.<{}}] {}", "", filled, "", bar - filled, text);
 }
 
 ProgressDisplay::ProgressDisplay(Log& log, const Progress& progress, Style style, int width)
