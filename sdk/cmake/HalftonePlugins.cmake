@@ -17,7 +17,8 @@ function(halftone_kernel_levels target)
     set(objects ${target}_${level})
     add_library(${objects} OBJECT ${ARGN})
     # -O3 even in debug builds would hide the loops from a debugger; elsewhere it is what vectorizes them.
-    target_compile_options(${objects} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3> ${flags_${level}})
+    # -fno-trapping-math changes no result; without it gcc leaves loops scalar that choose between two computations.
+    target_compile_options(${objects} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O3> -fno-trapping-math ${flags_${level}})
     target_compile_definitions(${objects} PRIVATE HALFTONE_CPU_LEVEL=${level})
     target_link_libraries(${objects} PRIVATE halftone::sdk $<TARGET_NAME_IF_EXISTS:halftone_strict>)
     set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
