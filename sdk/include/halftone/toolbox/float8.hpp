@@ -11,18 +11,18 @@ namespace toolbox {
 // Bit patterns of float32 unless said otherwise.
 struct E4m3fnLayout {
     static constexpr uint32_t mantissa_bits = 3;
-    static constexpr uint32_t least_normal = 0x3C800000;   // 2^-6
-    static constexpr uint32_t most = 0x43E00000;           // 448
-    static constexpr uint32_t overflow_from = 0x43E80001;  // above 464, half-way to the number after 448
-    static constexpr uint8_t most_code = 0x7E, overflow_code = 0x7F, nan_code = 0x7F;
+    static constexpr uint32_t least_normal = 0x3C800000;  // 2^-6
+    static constexpr uint32_t most = 0x43E00000;          // 448
+    static constexpr float most_value = 448;
+    static constexpr uint8_t most_code = 0x7E;
 };
 
 struct E5m2Layout {
     static constexpr uint32_t mantissa_bits = 2;
-    static constexpr uint32_t least_normal = 0x38800000;   // 2^-14
-    static constexpr uint32_t most = 0x47600000;           // 57344
-    static constexpr uint32_t overflow_from = 0x47700000;  // 61440
-    static constexpr uint8_t most_code = 0x7B, overflow_code = 0x7C, nan_code = 0x7F;
+    static constexpr uint32_t least_normal = 0x38800000;  // 2^-14
+    static constexpr uint32_t most = 0x47600000;          // 57344
+    static constexpr float most_value = 57344;
+    static constexpr uint8_t most_code = 0x7B;
 };
 
 // Sign and magnitude; codes of one sign rise with their values. Free of branches, so that loops vectorize;
@@ -30,21 +30,14 @@ struct E5m2Layout {
 template <class Layout>
 struct Float8 {
     using Code = uint8_t;
-    static constexpr Code zero = 0, lowest = 0x80 | Layout::most_code;
-    static constexpr float most = __builtin_bit_cast(float, Layout::most);
+    static constexpr Code lowest = 0x80 | Layout::most_code;
+    static constexpr float most = Layout::most_value;
 
-    // The nearest code, half to even; what is too large goes to the largest finite number.
+    // The nearest code, half to even; what is too large goes to the largest finite number, as by a clamp
+    // before the conversion. Not for NaN.
     HT_DEVICE static constexpr Code encode(float t) {
         const uint32_t bits = bits_of(t), size = bits & 0x7FFFFFFF;
         return joined(bits, magnitude(size < Layout::most ? size : Layout::most));
-    }
-
-    // PyTorch's conversion: as above, but what is too large becomes NaN or infinity.
-    HT_DEVICE static constexpr Code cast(float x) {
-        const uint32_t bits = bits_of(x), size = bits & 0x7FFFFFFF;
-        const uint32_t large = size > 0x7F800000 ? Layout::nan_code : Layout::overflow_code;
-        const uint32_t finite = magnitude(size < Layout::overflow_from ? size : 0);
-        return joined(bits, size < Layout::overflow_from ? finite : large);
     }
 
     // Steps times the size of a step, and all exponent bits set above the largest finite number.

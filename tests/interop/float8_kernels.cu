@@ -1,0 +1,24 @@
+// The element header on a device: compiled by the test nvcc_compiles_fp8_elements, run by nobody.
+
+#include <halftone/toolbox/float8.hpp>
+
+using namespace halftone::toolbox;
+
+template <class Element>
+__global__ void snap(const float* x, float pre, float post, uint8_t* codes, float* values, float* lo, float* hi, size_t n) {
+    const size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x;
+    if (i >= n) return;
+    const uint8_t code = Element::encode(x[i] * pre);
+    codes[i] = code;
+    values[i] = Element::decode(code) * post;
+    lo[i] = Element::decode(Element::below(code)) * post;
+    hi[i] = Element::decode(Element::above(code)) * post;
+}
+
+template __global__ void snap<E4m3fn>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<E5m2>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+
+// The same functions on the host side of the same file.
+uint8_t on_the_host(float x) {
+    return E4m3fn::encode(x);
+}

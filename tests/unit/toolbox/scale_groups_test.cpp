@@ -1,0 +1,81 @@
+#include <gtest/gtest.h>
+#include <map>
+#include <random>
+#include <vector>
+
+#include <halftone/toolbox/scale_groups.hpp>
+
+namespace halftone::toolbox {
+namespace {
+
+std::vector<ScaleGroups> examples(std::mt19937_64& random) {
+    const uint64_t rows = 1 + random() % 20, cols = 1 + random() % 30;
+    return {ScaleGroups::tensor(rows, cols), ScaleGroups::row(rows, cols),
+            ScaleGroups::tile(rows, cols, 1 + random() % 6, 1 + random() % 9),
+            ScaleGroups::run(rows, cols, 1 + random() % 40)};
+}
+
+// The definition, one element at a time.
+uint64_t group_of(const ScaleGroups& groups, uint64_t row, uint64_t col) {
+    switch (groups.kind()) {
+        case HT_SCALE_TENSOR:
+            return 0;
+        case HT_SCALE_ROW:
+            return row;
+        case HT_SCALE_RUN:
+            return (row * groups.cols() + col) / groups.group_cols();
+        default: {
+            const uint64_t across = (groups.cols() + groups.group_cols() - 1) / groups.group_cols();
+            return row / groups.group_rows() * across + col / groups.group_cols();
+        }
+    }
+}
+
+TEST(ScaleGroups, EveryElementLiesInOnePieceOfItsGroup) {
+    std::mt19937_64 random(1);
+    for (int round = 0; round < 300; ++round)
+        for (const ScaleGroups& groups : examples(random)) {
+            const uint64_t row = random() % groups.rows(), col = random() % groups.cols();
+            const ht_region region{row, col, 1 + random() % (groups.rows() - row),
+                                   1 + random() % (groups.cols() - col)};
+            const uint64_t most = random() % 2 ? 1 + random() % 5 : UINT64_MAX;
+            std::map<std::pair<uint64_t, uint64_t>, int> seen;
+            groups.each_piece(region, most, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
+                ASSERT_GT(n, 0u);
+                ASSERT_LE(n, most);
+                ASSERT_LT(group, groups.count());
+                for (uint64_t k = 0; k < n; ++k) {
+                    ++seen[{i, j + k}];
+                    ASSERT_EQ(group_of(groups, region.row + i, region.col + j + k), group);
+                    ASSERT_EQ(group, groups.at(region.row + i, region.col + j + k));
+                }
+            });
+            ASSERT_EQ(region.rows * region.cols, seen.size());
+            for (const auto& [place, times] : seen) {
+                ASSERT_EQ(1, times);
+                ASSERT_LT(place.first, region.rows);
+                ASSERT_LT(place.second, region.cols);
+            }
+        }
+}
+
+TEST(ScaleGroups, TheLastElementLiesInTheLastGroup) {
+    std::mt19937_64 random(2);
+    for (int round = 0; round < 200; ++round)
+        for (const ScaleGroups& groups : examples(random))
+            EXPECT_EQ(groups.count() - 1, groups.at(groups.rows() - 1, groups.cols() - 1));
+}
+
+// A granule ends where a group ends; a matrix with a single scale is cut anywhere.
+TEST(ScaleGroups, NoGroupCrossesGranules) {
+    std::mt19937_64 random(3);
+    for (int round = 0; round < 200; ++round)
+        for (const ScaleGroups& groups : examples(random)) {
+            if (groups.kind() == HT_SCALE_TENSOR) continue;
+            for (uint64_t row = groups.granule_rows(); row < groups.rows(); row += groups.granule_rows())
+                EXPECT_LT(groups.at(row - 1, groups.cols() - 1), groups.at(row, 0));
+        }
+}
+
+}  // namespace
+}  // namespace halftone::toolbox
