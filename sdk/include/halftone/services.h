@@ -40,6 +40,8 @@ typedef struct ht_host {
     /* [any] Scratch memory, 64-byte aligned and counted in the run's budget. NULL when there is none left.
      * The plugin gives it back to the same host, on any thread. release(NULL) does nothing. */
     void* (*allocate)(void* self, uint64_t bytes)HT_NOEXCEPT;
+
+    /* [any] Takes scratch memory back. */
     void (*release)(void* self, void* memory) HT_NOEXCEPT;
 
     /* [any] Fills `out` with n words that depend on seed, stream and their index alone: word i is the same

@@ -1,0 +1,165 @@
+// The layout of every struct that crosses the boundary, on a 64-bit machine, of the drafts. They may
+// still change, but not by accident.
+#include <cstddef>
+#include <cstdint>
+#include <gtest/gtest.h>
+
+#include <halftone/ext/draft/device.h>
+#include <halftone/ext/draft/kernels.h>
+#include <halftone/ext/draft/optimizer.h>
+
+namespace {
+
+#define SIZE(type, bytes) static_assert(sizeof(type) == (bytes), "the size of " #type " has changed")
+#define AT(type, member, offset) \
+    static_assert(offsetof(type, member) == (offset), #type "." #member " has moved")
+
+#if UINTPTR_MAX == 0xffffffffffffffffu
+
+// ext/draft/kernels.h
+SIZE(ht_kernels, 32);
+AT(ht_kernels, size, 0);
+AT(ht_kernels, reserved, 4);
+AT(ht_kernels, image, 8);
+AT(ht_kernels, bytes, 16);
+AT(ht_kernels, names, 24);
+
+SIZE(ht_kernel_args, 144);
+AT(ht_kernel_args, size, 0);
+AT(ht_kernel_args, pass, 4);
+AT(ht_kernel_args, grid, 8);
+AT(ht_kernel_args, region, 16);
+AT(ht_kernel_args, in, 48);
+AT(ht_kernel_args, out, 72);
+AT(ht_kernel_args, out_2, 96);
+AT(ht_kernel_args, column_weight, 120);
+AT(ht_kernel_args, band, 128);
+AT(ht_kernel_args, partials, 136);
+
+// ext/draft/optimizer.h
+SIZE(ht_tile, 120);
+AT(ht_tile, size, 0);
+AT(ht_tile, reserved, 4);
+AT(ht_tile, row, 8);
+AT(ht_tile, col, 16);
+AT(ht_tile, rows, 24);
+AT(ht_tile, cols, 32);
+AT(ht_tile, mats, 40);
+AT(ht_tile, strides, 48);
+AT(ht_tile, gradient, 56);
+AT(ht_tile, sigma, 64);
+AT(ht_tile, lo, 72);
+AT(ht_tile, hi, 80);
+AT(ht_tile, grid, 88);
+AT(ht_tile, nums, 96);
+AT(ht_tile, order, 104);
+AT(ht_tile, seed, 112);
+
+SIZE(ht_op, 32);
+AT(ht_op, size, 0);
+AT(ht_op, kind, 4);
+AT(ht_op, wants, 8);
+AT(ht_op, reserved, 12);
+AT(ht_op, name, 16);
+AT(ht_op, cpu, 24);
+
+SIZE(ht_problem, 160);
+AT(ht_problem, size, 0);
+AT(ht_problem, reserved, 4);
+AT(ht_problem, self, 8);
+AT(ht_problem, rows, 16);
+AT(ht_problem, cols, 24);
+AT(ht_problem, p_rows, 32);
+AT(ht_problem, p_cols, 40);
+AT(ht_problem, mat, 48);
+AT(ht_problem, num, 56);
+AT(ht_problem, gemm, 64);
+AT(ht_problem, factor, 72);
+AT(ht_problem, project, 80);
+AT(ht_problem, project_stored, 88);
+AT(ht_problem, lift_add, 96);
+AT(ht_problem, apply, 104);
+AT(ht_problem, propose, 112);
+AT(ht_problem, refit, 120);
+AT(ht_problem, read, 128);
+AT(ht_problem, stop, 136);
+AT(ht_problem, stop_when, 144);
+AT(ht_problem, trace, 152);
+
+SIZE(ht_optimizer, 40);
+AT(ht_optimizer, size, 0);
+AT(ht_optimizer, reserved, 4);
+AT(ht_optimizer, ops, 8);
+AT(ht_optimizer, mats, 16);
+AT(ht_optimizer, minimize, 24);
+AT(ht_optimizer, extension, 32);
+
+// ext/draft/device.h
+SIZE(ht_device_info, 32);
+AT(ht_device_info, size, 0);
+AT(ht_device_info, reserved, 4);
+AT(ht_device_info, name, 8);
+AT(ht_device_info, memory_bytes, 16);
+AT(ht_device_info, free_bytes, 24);
+
+SIZE(ht_linear_gemm, 104);
+AT(ht_linear_gemm, size, 0);
+AT(ht_linear_gemm, transpose_a, 4);
+AT(ht_linear_gemm, transpose_b, 8);
+AT(ht_linear_gemm, reserved, 12);
+AT(ht_linear_gemm, rows, 16);
+AT(ht_linear_gemm, cols, 24);
+AT(ht_linear_gemm, inner, 32);
+AT(ht_linear_gemm, a, 40);
+AT(ht_linear_gemm, b, 48);
+AT(ht_linear_gemm, alpha, 56);
+AT(ht_linear_gemm, beta, 64);
+AT(ht_linear_gemm, c, 72);
+AT(ht_linear_gemm, a_stride, 80);
+AT(ht_linear_gemm, b_stride, 88);
+AT(ht_linear_gemm, c_stride, 96);
+
+SIZE(ht_linear_factor, 40);
+AT(ht_linear_factor, size, 0);
+AT(ht_linear_factor, what, 4);
+AT(ht_linear_factor, n, 8);
+AT(ht_linear_factor, a, 16);
+AT(ht_linear_factor, out, 24);
+AT(ht_linear_factor, status, 32);
+
+SIZE(ht_linear_svd, 64);
+AT(ht_linear_svd, size, 0);
+AT(ht_linear_svd, rank, 4);
+AT(ht_linear_svd, rows, 8);
+AT(ht_linear_svd, cols, 16);
+AT(ht_linear_svd, a, 24);
+AT(ht_linear_svd, u, 32);
+AT(ht_linear_svd, s, 40);
+AT(ht_linear_svd, v, 48);
+AT(ht_linear_svd, seed, 56);
+
+SIZE(ht_device, 112);
+AT(ht_device, size, 0);
+AT(ht_device, reserved, 4);
+AT(ht_device, list, 8);
+AT(ht_device, open, 16);
+AT(ht_device, close, 24);
+AT(ht_device, buffer, 32);
+AT(ht_device, drop, 40);
+AT(ht_device, stream, 48);
+AT(ht_device, end, 56);
+AT(ht_device, copy, 64);
+AT(ht_device, load, 72);
+AT(ht_device, launch, 80);
+AT(ht_device, linear, 88);
+AT(ht_device, wait, 96);
+AT(ht_device, extension, 104);
+
+#endif
+
+// The asserts above are the test; this keeps it visible in reports.
+TEST(Layout, OfDraftStructsIsAsWrittenDown) {
+    SUCCEED();
+}
+
+}  // namespace
