@@ -144,6 +144,8 @@ std::optional<SyntaxProblem> explain_bare_value(const BareAssignment& written) {
         return problem(fmt::format("'{}' is no TOML value", value), "write false, in lower case");
     if (is_one_of("null", "nil", "undefined"))
         return problem(fmt::format("'{}' is no TOML value", value), "leave the key out to get its default");
+    if (written.value == "None")
+        return problem("'None' is no TOML value", "write \"none\" in quotes, or leave the key out");
     const bool word = is_letter(written.value.front()) ||
                       std::string_view("/~.*_^\\$").find(written.value.front()) != std::string_view::npos;
     const bool number_like =
