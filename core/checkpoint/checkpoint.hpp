@@ -65,9 +65,11 @@ class Checkpoint {
     std::shared_ptr<const State> state_;
 };
 
-// Limits for hostile headers; what the format's specification allows is never refused.
+// Limits for hostile headers. The first is the format's own; the others, which the specification leaves open,
+// are far beyond anything real.
 struct HeaderLimits {
     uint64_t json_bytes = 100'000'000;
+    uint64_t metadata_entries = 100'000;  // a few bytes of text each, but many more in memory
     unsigned depth = 16;
 };
 

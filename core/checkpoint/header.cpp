@@ -19,6 +19,8 @@ namespace halftone {
 namespace {
 
 constexpr uint64_t length_word = 8;
+constexpr uint64_t shortest_entry =
+    std::string_view(R"("":{"dtype":"U8","shape":[],"data_offsets":[0,1]})").size();
 
 // For people who hold a file of another kind in their hands.
 std::string advice_on_contents(std::string_view start) {
@@ -52,6 +54,8 @@ class HeaderParser {
         JsonReader json({where_, "header", length_word, limits_.depth,
                          chunks_of(file_, length_word, header_.json_bytes,
                                    [this](std::span<const std::byte> bytes) { hash_.add(bytes); })});
+        // Untouched memory costs nothing, whereas growing would hold everything twice at its peak.
+        header_.tensors.reserve(header_.json_bytes / shortest_entry + 1);
         read_members(json);
         header_.sha256 = hash_.hex();
         check_names();
@@ -101,13 +105,16 @@ class HeaderParser {
         bool with_metadata = false;
         for (std::string key; json.next_member(key);) {
             if (key != "__metadata__") {
-                read_tensor(json, std::move(key));
+                read_tensor(json, key);
                 continue;
             }
             if (std::exchange(with_metadata, true)) json.refuse("'__metadata__' comes twice");
             expect(json, Kind::object, [] { return "'__metadata__'"; });
             json.begin_object();
             while (json.next_member(key)) {
+                if (header_.metadata.size() == limits_.metadata_entries)
+                    json.refuse("there are more than {} metadata entries",
+                                text::grouped(limits_.metadata_entries));
                 expect(json, Kind::string, [&] { return "metadata " + in_quotes(key); });
                 json.string(header_.metadata.emplace_back(std::move(key), std::string()).second);
             }
@@ -115,12 +122,12 @@ class HeaderParser {
         json.finish();
     }
 
-    void read_tensor(JsonReader& json, std::string name) {
+    void read_tensor(JsonReader& json, const std::string& name) {
         using Kind = JsonReader::Kind;
         if (name.find('\0') != std::string::npos)
             json.refuse("the name of tensor {} contains a NUL character", in_quotes(name));
         Tensor tensor;
-        tensor.name = std::move(name);
+        tensor.name = name;  // copied, so that it is no longer than it must be
         const auto subject = [&] { return "tensor " + in_quotes(tensor.name); };
         expect(json, Kind::object, subject);
         json.begin_object();

@@ -164,6 +164,9 @@ void check_output(const Output::Settings& settings, uint64_t bytes, std::span<co
     check_path(settings.path);
     const std::vector<fs::path> names = names_of(settings.path, files);
     for (const fs::path& name : names) {
+        std::error_code error;
+        if (fs::symlink_status(name, error).type() == fs::file_type::none)
+            fail(Exit::usage, os::utf8(name), "cannot be written: {}", error.message());
         if (!is_taken(name)) continue;
         for (const fs::path& input : inputs)
             if (os::same_file(name, input))

@@ -13,6 +13,9 @@
 namespace halftone {
 namespace {
 
+// An entry of a few bytes takes many more in memory. The largest models of the day have some 100,000 tensors.
+constexpr size_t most_tensors = 1'000'000, most_shards = 100'000;
+
 // A hostile index must not make us read files elsewhere. Links are followed: caches of downloads consist of
 // them.
 std::filesystem::path checked_shard(const JsonReader& json, const std::string& file) {
@@ -32,6 +35,9 @@ void read_weight_map(JsonReader& json, ShardIndex& index) {
     json.begin_object();
     std::string file;
     for (std::string tensor; json.next_member(tensor);) {
+        if (index.tensors.size() == most_tensors || numbers.size() > most_shards)
+            json.refuse("the index names more than {} tensors or {} shards", text::grouped(most_tensors),
+                        text::grouped(most_shards));
         if (json.peek() != Kind::string)
             json.refuse("the file of tensor {} must be a string, not {}", in_quotes(tensor),
                         name(json.peek()));

@@ -132,6 +132,9 @@ TEST_F(Header, ObeysItsLimits) {
     EXPECT_NO_THROW(parse(contents, {.json_bytes = json.size(), .depth = 5}));
     EXPECT_THROW(parse(contents, {.json_bytes = json.size() - 1, .depth = 5}), Error);
     EXPECT_THROW(parse(contents, {.json_bytes = json.size(), .depth = 4}), Error);
+    const std::string two = malformed::safetensors(R"({"__metadata__":{"a":"","b":""}})");
+    EXPECT_NO_THROW(parse(two, {.metadata_entries = 2}));
+    EXPECT_THROW(parse(two, {.metadata_entries = 1}), Error);
 }
 
 TEST_F(Header, TellsWhatAnotherKindOfFileIs) {
