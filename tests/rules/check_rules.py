@@ -253,8 +253,8 @@ def check_heavy_headers(tree):
 # Brackets keep these expressions from finding themselves. Ada, someone, user and you are
 # nobody's accounts, and /mnt/c is where every WSL2 has its Windows.
 MACHINE = re.compile(
-    r"(?<![\w.])/(?:hom[e]/(?!(?:ada|someone|user|you)\b)\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/(?!c\b)\w|medi[a]/\w|nf[s]/\w"
-    r"|op[t]/(?:wheels|pypi))"
+    r"(?<![\w.])/(?:hom[e]/(?!(?:ada|someone|user|you)\b)\w|roo[t]/|Use[r]s/\w|wor[k]/|mn[t]/(?!c\b)\w"
+    r"|medi[a]/\w|nf[s]/\w|op[t]/(?:wheels|pypi))"
     r"|[A-Za-z]:\\\\?Use[r]s\\"
     r"|--(?:extra-)?inde[x]-url|--find-link[s]|--trusted-hos[t]|inde[x]\.docker"
     r"|\b(?:files\.)?pythonhoste[d]\.org|\bpypi\.or[g]/simple|\bdownload\.pytorc[h]\.org|\b(?:deb|ftp)\.debia[n]\.org"

@@ -136,7 +136,7 @@ class Setup(unittest.TestCase):
 
     def test_without_a_network_it_tells_what_is_missing(self):
         done = self.machine(boost=BOOKWORM, network=False).setup()
-        self.fails(done, "Unable to fetch", "apt could not install", "libspdlog-dev", "libboost-regex1.81-dev")
+        self.fails(done, "Unable to fetch", "apt could not install", "libfmt-dev", "libboost-regex1.81-dev")
 
     def test_without_rights_it_tells_the_command(self):
         machine = self.machine(boost=NOBLE, user=1000)
