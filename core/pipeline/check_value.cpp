@@ -101,6 +101,13 @@ void check_choice(const Key& key, const Node& node) {
 
 void check_plugin(const Key& key, const Node& node) {
     if (is_word_of(key, node.text)) return;
+    // A word of this kind that the key does not take is left to those who know why: a rule has an action.
+    if (schema::is_word_for(key.plugin_kind, node.text)) return;
+    if (schema::is_word(node.text))
+        throw Error(
+            Exit::usage, node.place.text(),
+            fmt::format("{}: \"{}\" is no {}", key.title(), node.text, key.plugin_kind),
+            key.choices.empty() ? "" : fmt::format("{} is a word of its own here", quoted_words(key)));
     check_plugin_id(node.text, key.plugin_kind, node.place);
     if (!key.plugins_available)
         fail(Exit::usage, node.place.text(), "{} \"{}\" is not available in this version; use {}{}",

@@ -11,10 +11,10 @@ namespace halftone {
 
 // Where something was written: in a file at a line and column, or on the command line.
 struct Place {
-    std::shared_ptr<const std::string> source;  // "flux.toml", "--set run.threads"
+    std::shared_ptr<const std::string> source;  // "p.toml", "--set run.threads"
     uint32_t line = 0, column = 0;              // from 1; 0 if there are none
 
-    std::string text() const;  // "flux.toml:12:3"
+    std::string text() const;  // "p.toml:12:3"
 };
 
 struct Entry;

@@ -12,10 +12,10 @@
 namespace halftone {
 
 // A format or optimizer as the user named it, with the options written beside it. Options of the id's own
-// defaults table ([format.fp8]) are already merged in underneath.
+// defaults table ([format.ID]) are already merged in underneath.
 struct PluginChoice {
     std::string id;
-    std::string where;  // where the id was written: "flux.toml:4:10"
+    std::string where;  // where the id was written: "p.toml:4:10"
     GivenOptions options;
 };
 

@@ -66,6 +66,11 @@ bool is_word_for(std::string_view plugin_kind, std::string_view id) {
     });
 }
 
+bool is_word(std::string_view id) {
+    return std::ranges::any_of(
+        keys(), [&](const Key& key) { return !key.plugin_kind.empty() && is_word_for(key.plugin_kind, id); });
+}
+
 std::string sections_with(std::string_view name) {
     std::vector<std::string> found;
     for (const Key& key : keys())

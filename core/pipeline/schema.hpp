@@ -53,6 +53,8 @@ std::vector<std::string> key_names(std::string_view section);
 
 // Is it a word that some key takes in place of an id of this kind: "keep" for a format?
 bool is_word_for(std::string_view plugin_kind, std::string_view id);
+// Of any kind?
+bool is_word(std::string_view id);
 
 // The sections that have such a key: "[run]", "[quantize], [[rule]] or [fallback]"; "" if none has.
 std::string sections_with(std::string_view key);

@@ -36,9 +36,9 @@ IdTables::IdTables(const Section& section, const Entry& entry) : section_(sectio
                     fmt::format("'{}' is chosen in [quantize]", entry.key));
     for (const Entry& table : tables.entries) {
         const std::string id = text::printable(table.key, 60);
-        check_plugin_id(table.key, section.name, table.place);
-        if (schema::is_word_for(section.name, table.key))
+        if (schema::is_word(table.key))
             fail(Exit::usage, table.place.text(), "'{}' is no {} and has no options", id, section.name);
+        check_plugin_id(table.key, section.name, table.place);
         if (table.value.kind != Node::Kind::table)
             throw Error(Exit::usage, table.place.text(),
                         fmt::format("expected a section [{}.{}], but found {}", section.name, id,
