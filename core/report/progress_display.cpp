@@ -16,11 +16,12 @@ std::string progress_text(const Progress& progress, double seconds, int width) {
     const double share = std::min(done / total, 1.0);
     // An estimate from the first instants would only be wrong.
     const bool known = seconds > 0.5 && share > 0.01;
-    const double rate = seconds > 0 ? done / seconds : 0;
-    std::string text = fmt::format("{:3.0f}%  {}/{} tensors  {}/{}  {}/s", std::floor(share * 100),
-                                   progress.tensors_done.load(), progress.tensors_total,
-                                   text::bytes(static_cast<uint64_t>(done)), text::bytes(progress.work_total),
-                                   text::bytes(static_cast<uint64_t>(rate)));
+    const double bytes = share * static_cast<double>(progress.bytes_total);
+    const double rate = seconds > 0 ? bytes / seconds : 0;
+    std::string text = fmt::format(
+        "{:3.0f}%  {}/{} tensors  {}/{}  {}/s", std::floor(share * 100), progress.tensors_done.load(),
+        progress.tensors_total, text::bytes(static_cast<uint64_t>(bytes)), text::bytes(progress.bytes_total),
+        text::bytes(static_cast<uint64_t>(rate)));
     if (known && share < 1) text += "  ETA " + text::duration(seconds * (1 - share) / share);
     constexpr int least_bar = 10, most_bar = 30;
     const int bar = std::min(width - static_cast<int>(text.size()) - 4, most_bar);

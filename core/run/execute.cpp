@@ -91,8 +91,12 @@ void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, 
 void set_totals(Progress& progress, const Plan& plan) {
     progress.tensors_total = plan.tensors.size();
     progress.work_total = 0;
-    for (const PlannedTensor& planned : plan.tensors)
-        progress.work_total += work_of(plan, planned);
+    progress.bytes_total = 0;
+    for (const PlannedTensor& planned : plan.tensors) {
+        const uint64_t work = work_of(plan, planned);
+        progress.work_total += work;
+        progress.bytes_total += work > 0 ? source_of(plan, planned).bytes : 0;
+    }
 }
 
 std::unique_ptr<Output> open_output(const Plan& plan) {
@@ -135,6 +139,7 @@ PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& p
             matrices.push_back(&source_of(plan, planned));
             progress.work_total += matrices.back()->bytes;
         }
+    progress.bytes_total = progress.work_total;
     progress.tensors_total = matrices.size();
     workers.each_job(matrices.size(), [&](uint64_t index) {
         const Tensor& tensor = *matrices[index];
