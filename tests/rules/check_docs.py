@@ -78,7 +78,7 @@ def check_links(tree, _arguments):
 
 
 # ----------------------------------------------------------------------------------------------------- commands
-PROGRAM = re.compile(r"(?:^|[\s/`])halftone\s+(?P<rest>[a-z].*)")
+PROGRAM = re.compile(r"^(?:[A-Z_]+=\S*\s+)*(?:\S*/)?halftone\s+(?P<rest>[a-z].*)")
 INLINE = re.compile(r"`([^`]+)`")
 
 
@@ -146,7 +146,7 @@ def check_commands(tree, arguments):
     own |= {"asan", "tsan"}
     for path in pages(tree):
         for number, text in commands_of(tree, path):
-            found = PROGRAM.search(text)
+            found = PROGRAM.match(text)
             problem = program.problem(found["rest"]) if found else None
             script = re.search(r"(?:^|\s)\./dev ([a-z]+)", text)
             if script and script[1] not in own:
@@ -195,6 +195,8 @@ def main():
     parser.add_argument("--check", choices=CHECKS, action="append")
     parser.add_argument("--binary", help="the program, for commands and pipelines")
     arguments = parser.parse_args()
+    if arguments.binary:
+        arguments.binary = pathlib.Path(arguments.binary).resolve()
     tree = Tree(arguments.root)
     total = 0
     for name in arguments.check or CHECKS:
