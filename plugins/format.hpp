@@ -53,7 +53,7 @@ class FormatPlan {
     const std::vector<StoredTensor>& stored() const { return stored_; }
     size_t weight_index() const { return weight_; }
     const MatrixSource& source() const { return source_; }
-    const std::string& plugin() const { return plugin_; }  // "format 'fp8'"
+    const std::string& plugin() const { return plugin_; }  // "format 'acme.int4'"
     Json description() const;                              // what describe() says, in its order
 
     Grid make_grid() const;  // zeroed, begun

@@ -27,9 +27,9 @@ class PluginLibrary {
     const PluginFile& file() const;
     const ht_plugin& descriptor() const;
     const OptionTable& options() const;
-    std::string name() const;  // "format 'fp8'"
+    std::string name() const;  // "format 'acme.int4'"
     const std::string& culprit()
-        const;  // "format 'fp8' (/opt/x/format-fp8.so)": where the plugin is at fault
+        const;  // "format 'acme.int4' (/opt/x/format-acme.int4.so)": where the plugin is at fault
 
   private:
     struct State;

@@ -16,7 +16,7 @@ namespace halftone {
 // A value as a person wrote it, before anyone checked it: from TOML, a flag or a recipe.
 struct GivenValue {
     std::variant<bool, int64_t, double, std::string, std::vector<std::string>> value;
-    std::string where;  // "flux.toml:12:3" or "--set"
+    std::string where;  // "small.toml:12:3" or "--set"
 };
 using GivenOptions = std::map<std::string, GivenValue, std::less<>>;
 

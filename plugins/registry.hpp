@@ -23,7 +23,7 @@ class Registry {
     const PluginListing& listing() const;
 
     // Exit::plugin if there is no such plugin (with those found and where it looked, and "did you mean"), or
-    // if it cannot be used. `where` is where the user named it: "flux.toml:4:10".
+    // if it cannot be used. `where` is where the user named it: "small.toml:4:10".
     std::shared_ptr<const Format> format(std::string_view id, const std::string& where = {});
     std::shared_ptr<const Model> model(std::string_view id, const std::string& where = {});
     std::shared_ptr<PluginLibrary> library(ht_kind, std::string_view id, const std::string& where = {});
@@ -32,7 +32,7 @@ class Registry {
     std::shared_ptr<PluginLibrary> library_from_file(const std::filesystem::path&);
 
     std::vector<std::string> ids(ht_kind) const;
-    std::vector<std::string> loaded() const;  // "format 'fp8' 1.0.0", in order of loading
+    std::vector<std::string> loaded() const;  // "format 'acme.int4' 1.0.0", in order of loading
 
   private:
     struct State;
