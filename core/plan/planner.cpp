@@ -21,7 +21,7 @@ ht_dialect dialect_from(const std::string& layout) {
 
 Checkpoint open_input(const Pipeline::Input& input) {
     if (!std::filesystem::exists(input.path))
-        throw Error(Exit::input, input.where, fmt::format("there is no '{}'", os::utf8(input.path)),
+        throw Error(Exit::input, input.where, fmt::format("cannot read '{}': No such file or directory", os::utf8(input.path)),
                     "check [input] path; a relative one starts at the pipeline's folder");
     return Checkpoint::open(input.path);
 }

@@ -150,7 +150,8 @@ TEST_F(RunTest, KeepsMetadataAndRecordsTheRecipe) {
 TEST_F(RunTest, TheRecipeIsLeftOutOnRequest) {
     pipeline();
     ASSERT_EQ(run({"--no-recipe"}).code, 0);
-    for (const auto& [key, value] : Checkpoint::open(folder_ / "out.safetensors").metadata())
+    const Checkpoint after = Checkpoint::open(folder_ / "out.safetensors");
+    for (const auto& [key, value] : after.metadata())
         EXPECT_FALSE(key.starts_with("halftone.")) << key;
 }
 
