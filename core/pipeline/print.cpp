@@ -22,6 +22,7 @@ std::string bare_or_quoted(std::string_view key) {
 
 std::string toml_list(const std::vector<std::string>& items) {
     std::vector<std::string> quoted;
+    quoted.reserve(items.size());
     for (const std::string& item : items)
         quoted.push_back(text::toml_quoted(item));
     return fmt::format("[{}]", text::join(quoted, ", "));

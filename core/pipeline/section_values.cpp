@@ -11,7 +11,6 @@ namespace halftone {
 namespace {
 
 using schema::Key;
-using schema::Type;
 
 // A default of the schema; its table is tested to hold nothing else than values.
 Node default_of(const Key& key) {
