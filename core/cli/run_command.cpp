@@ -7,8 +7,8 @@
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
 #include "core/cli/pipeline_arguments.hpp"
+#include "core/cli/progress.hpp"
 #include "core/report/plan_report.hpp"
-#include "core/report/progress_display.hpp"
 #include "core/report/run_report.hpp"
 #include "core/run/execute.hpp"
 
@@ -53,19 +53,6 @@ void check_something_to_do(const Plan& plan) {
             "'halftone plan' shows the reason for every tensor");
 }
 
-// Shows the progress of one piece of work for as long as it lives.
-ProgressDisplay display(Context& context, const Progress& progress, bool wanted) {
-    using Style = ProgressDisplay::Style;
-    Style style = Style::plain;
-    if (!wanted || context.log.settings().least > Level::info)
-        style = Style::none;
-    else if (context.log.settings().style == Log::Style::json)
-        style = Style::json;
-    else if (os::is_terminal(2))
-        style = Style::line;
-    return {context.log, progress, style, os::terminal_width(2)};
-}
-
 void write_report(const Plan& plan, const RunFigures& figures) {
     const std::filesystem::path& path = plan.pipeline.report.json;
     if (path.empty()) return;
@@ -81,7 +68,7 @@ Plan plan_after_looking(Context& context, Plan first, Registry& registry, Worker
     Progress progress;
     PlanKnowledge knowledge;
     {
-        const ProgressDisplay shown = display(context, progress, show);
+        const ProgressDisplay shown = show_progress(context, progress, show);
         knowledge = look_for_nonfinite(first, workers, progress);
     }
     return make_plan(std::move(first.pipeline), registry, knowledge);
@@ -110,7 +97,7 @@ int run(Context& context, const Arguments& arguments) {
     Progress progress;
     set_totals(progress, plan);
     {
-        const ProgressDisplay shown = display(context, progress, show);
+        const ProgressDisplay shown = show_progress(context, progress, show);
         execute(plan, *output, workers, progress);
     }
     output->commit();

@@ -6,9 +6,9 @@
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
 #include "core/cli/arguments.hpp"
+#include "core/cli/progress.hpp"
 #include "core/cli/synth/describe.hpp"
 #include "core/cli/synth/model.hpp"
-#include "core/report/progress_display.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -55,18 +55,6 @@ ModelChoice choice_from(const Arguments& arguments) {
     return choice;
 }
 
-ProgressDisplay display(Context& context, const Progress& progress, bool wanted) {
-    using Style = ProgressDisplay::Style;
-    Style style = Style::plain;
-    if (!wanted || context.log.settings().least > Level::info)
-        style = Style::none;
-    else if (context.log.settings().style == Log::Style::json)
-        style = Style::json;
-    else if (os::is_terminal(2))
-        style = Style::line;
-    return {context.log, progress, style, os::terminal_width(2)};
-}
-
 Workers::Settings workers_from(const Arguments& arguments) {
     Workers::Settings settings;
     settings.threads = static_cast<unsigned>(arguments.number("threads", 1, 1024).value_or(0));
@@ -88,7 +76,7 @@ int describe(Context& context, const Arguments& arguments) {
     Progress progress;
     std::string table;
     {
-        const ProgressDisplay shown = display(context, progress, !arguments.has("no-progress"));
+        const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         table = measured_table(checkpoint, workers, progress, width);
     }
     context.out << table;
@@ -113,7 +101,7 @@ int write(Context& context, const Arguments& arguments) {
         progress.tensors_total += layout.tensors.size();
     std::vector<std::filesystem::path> paths;
     {
-        const ProgressDisplay shown = display(context, progress, !arguments.has("no-progress"));
+        const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         paths = writer.write(workers, progress);
     }
     const double seconds = os::seconds() - started;
