@@ -33,7 +33,7 @@ void check_exports(const std::vector<std::string>& exported, const std::string& 
             found = true;
         else if (symbol.starts_with(prefix))
             majors.push_back(text::printable(symbol.substr(prefix.size()), 20));
-        else
+        else if (!symbol.starts_with("__"))  // the compiler's own: sanitizers and profilers add some
             others.push_back(text::printable(symbol));
     }
     if (!found && !majors.empty())
