@@ -326,7 +326,7 @@ Command inspect_command() {
                   "one can\n"
                   "tell, and the metadata. Only headers and markers are read, never weights.\n"
                   "\n"
-                  "  halftone inspect --recipe model-fp8.safetensors > pipeline.toml"},
+                  "  halftone inspect --recipe quantized.safetensors > pipeline.toml"},
         declare, inspect);
 }
 
