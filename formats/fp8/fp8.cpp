@@ -24,8 +24,7 @@ constexpr const char* scale_names[] = {"tensor", "row", nullptr};
 constexpr const char* label_names[2][2] = {{"float8_e4m3fn", "float8_e4m3fn_rowwise"},
                                            {"float8_e5m2", "float8_e5m2_rowwise"}};
 
-constexpr const char* activations =
-    "fp8 with input_scale, or 1 without it; none with full_precision_matrix_mult";
+constexpr const char* activations = "fp8, scaled by input_scale or by 1";
 
 // The reference's arithmetic: number / tensor is a reciprocal and a product there, each rounded.
 template <class Element>
@@ -93,7 +92,7 @@ ScalePer scale_per(const toolbox::StoredLayer& layer, const ht_tensor& scales, u
     if (scales.dtype != HT_DTYPE_F32) throw Refused("its scale is not stored as F32");
     const std::vector<uint64_t> shape = toolbox::shape_of(scales);
     using Shape = std::vector<uint64_t>;
-    if (shape == Shape{} || shape == Shape{1} || shape == Shape{1, 1}) return ScalePer::tensor;
+    if (shape.empty() || shape == Shape{1} || shape == Shape{1, 1}) return ScalePer::tensor;
     if (shape != Shape{rows} && shape != Shape{rows, 1})
         throw Refused("its scale has shape " + toolbox::to_string(shape) +
                       ", neither one number nor one of " + std::to_string(rows) + " rows");
@@ -125,7 +124,7 @@ class Fp8 : public toolbox::ScalarFormat {
          activations, "mainline ComfyUI refuses the file"},
         {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scale_per=row", "", "none",
          "no loader knows this label"},
-        {sizeof(ht_label), 0, "", "dialect=legacy element=e4m3fn scale_per=tensor", "comfyui; comfyui-fork",
+        {sizeof(ht_label), 0, "", "layout=legacy element=e4m3fn scale_per=tensor", "comfyui; comfyui-fork",
          activations, "scale_weight beside the weight, scaled_fp8 for the file"},
     };
 

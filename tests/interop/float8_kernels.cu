@@ -5,7 +5,8 @@
 using namespace halftone::toolbox;
 
 template <class Element>
-__global__ void snap(const float* x, float pre, float post, uint8_t* codes, float* values, float* lo, float* hi, size_t n) {
+__global__ void snap(const float* x, float pre, float post, uint8_t* codes, float* values, float* lo,
+                     float* hi, size_t n) {
     const size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x;
     if (i >= n) return;
     const uint8_t code = Element::encode(x[i] * pre);

@@ -74,15 +74,18 @@ def by_the_text(weights, element, scale_per):
     return codes, quantizer.reciprocal().reshape(-1) if scale_per == "row" else quantizer.reciprocal()
 
 
-def convert_to_quant_version():
-    """None where it cannot be used; it needs tqdm, which it does not install."""
+def find_convert_to_quant():
+    """Its version; None where it cannot be used. It needs tqdm, which it does not install."""
     try:
         import convert_to_quant
 
         return convert_to_quant.__version__
     except ImportError as missing:
-        print(f"note: convert_to_quant cannot be used: {missing}")
+        print(f"note: convert_to_quant cannot be used and is not compared with: {missing}")
         return None
+
+
+CONVERT_TO_QUANT = find_convert_to_quant()
 
 
 def convert_to_quant(weights, scale_per):

@@ -15,7 +15,7 @@ def without_versions(text):
 def main():
     if ref.ml_dtypes_cast(ref.every_f16()[:1], "e5m2") is None:
         ref.skip("ml_dtypes is not installed")
-    if ref.convert_to_quant_version() is None:
+    if ref.CONVERT_TO_QUANT is None:
         ref.skip("convert_to_quant cannot be used")
     failures = 0
     for name, write in make_golden.FILES.items():

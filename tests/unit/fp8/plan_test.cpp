@@ -165,6 +165,7 @@ struct Recognized {
 // "refused: ..." in place of an answer.
 std::string recognize(const std::vector<Found>& found, const char* marker, Recognized* out = nullptr) {
     std::vector<ht_tensor> tensors;
+    tensors.reserve(found.size());
     for (const Found& one : found) {
         ht_tensor tensor{};
         tensor.size = sizeof tensor;
@@ -175,6 +176,7 @@ std::string recognize(const std::vector<Found>& found, const char* marker, Recog
         tensors.push_back(tensor);
     }
     std::vector<const ht_tensor*> at;
+    at.reserve(found.size());
     for (const ht_tensor& tensor : tensors)
         at.push_back(&tensor);
     const std::vector<const uint8_t*> bytes(tensors.size());

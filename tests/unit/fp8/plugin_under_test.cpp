@@ -1,6 +1,5 @@
 #include "tests/unit/fp8/plugin_under_test.hpp"
 
-#include <bit>
 #include <cstring>
 #include <new>
 #include <sstream>
@@ -181,7 +180,7 @@ Matrix Plan::like() const {
 }
 
 Matrix Plan::decode(const Grid& grid, const std::vector<uint8_t>& codes) const {
-    const Matrix out = like();
+    Matrix out = like();
     const ht_region region = whole(out);
     const ht_view view = view_of(out);
     table().decode(plan_, grid.get(), &region, codes.data(), &view);
@@ -189,7 +188,7 @@ Matrix Plan::decode(const Grid& grid, const std::vector<uint8_t>& codes) const {
 }
 
 Matrix Plan::snap(const Grid& grid, const Matrix& in) const {
-    const Matrix out = like();
+    Matrix out = like();
     const ht_region region = whole(out);
     const ht_view from = view_of(in), to = view_of(out);
     table().snap(plan_, grid.get(), &region, &from, &to);
@@ -227,9 +226,8 @@ ht_view view_of(const Matrix& matrix, uint64_t row) {
 }
 
 std::vector<uint32_t> bits(const std::vector<float>& values) {
-    std::vector<uint32_t> result;
-    for (const float value : values)
-        result.push_back(std::bit_cast<uint32_t>(value));
+    std::vector<uint32_t> result(values.size());
+    std::memcpy(result.data(), values.data(), values.size() * sizeof(float));
     return result;
 }
 

@@ -37,13 +37,6 @@ HT_DEVICE constexpr float float_of(uint32_t bits) {
     return __builtin_bit_cast(float, bits);
 }
 
-// `yes` or `no` without a branch. Compilers move a floating-point operation that only one arm needs into a
-// branch of its own, which keeps a loop from being vectorized.
-HT_DEVICE constexpr float choose(bool condition, float yes, float no) {
-    const uint32_t mask = 0 - static_cast<uint32_t>(condition);
-    return float_of((bits_of(yes) & mask) | (bits_of(no) & ~mask));
-}
-
 }  // namespace toolbox
 }  // namespace v1
 }  // namespace halftone

@@ -75,8 +75,8 @@ static void around(const float* x, size_t n, float pre, float post, float* lo, f
         const float nearest = Element::decode(code) * post;
         const float less = Element::decode(Element::below(code)) * post;
         const float more = Element::decode(Element::above(code)) * post;
-        lo[i] = choose(nearest <= at, nearest, less);
-        hi[i] = choose(nearest >= at, nearest, more);
+        lo[i] = nearest <= at ? nearest : less;
+        hi[i] = nearest >= at ? nearest : more;
     }
 }
 
