@@ -97,24 +97,22 @@ void check_path(const fs::path& output) {
         fail(Exit::usage, where, "{} is a file, not a folder for the output", shown(folder));
 }
 
-void check_free(const fs::path& folder, const std::string& where, uint64_t bytes) {
-    const uint64_t available = os::free_space(folder);
-    if (bytes > available)
-        throw Error(Exit::space, where,
-                    fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
-                                text::bytes(available), shown(folder)),
-                    "free some space or write to another disk");
-}
-
-// Several files of one temporary name can only come from different runs, so every run takes a name of its
-// own.
-os::File create_temporary(const fs::path& final_path, const std::string& tag) {
+// What the names of all temporary files of this output begin with, whichever run made them.
+std::string temporary_prefix(const fs::path& final_path) {
     constexpr size_t longest_name = 160;  // file systems take 255 bytes; the end tells shards apart
     std::string name = os::utf8(final_path.filename());
     if (name.size() > longest_name) name.erase(0, name.size() - longest_name);
+    return fmt::format(".{}.halftone-", name);
+}
+
+constexpr std::string_view temporary_ending = ".partial";
+
+// Two runs may have the same tag, one of them killed or at work right now: each takes a name of its own.
+os::File create_temporary(const fs::path& final_path, const std::string& tag) {
     for (unsigned attempt = 1;; ++attempt) {
         const std::string number = attempt == 1 ? "" : fmt::format("-{}", attempt);
-        const std::string file = fmt::format(".{}.halftone-{}{}.partial", name, tag, number);
+        const std::string file =
+            fmt::format("{}{}{}{}", temporary_prefix(final_path), tag, number, temporary_ending);
         const fs::path path = folder_of(final_path) / fs::path(std::u8string(file.begin(), file.end()));
         if (is_taken(path)) continue;
         try {
@@ -123,6 +121,36 @@ os::File create_temporary(const fs::path& final_path, const std::string& tag) {
             if (!is_taken(path)) throw;  // otherwise another run was faster
         }
     }
+}
+
+std::vector<fs::path> find_leftovers(const std::vector<fs::path>& names) {
+    std::vector<std::string> prefixes;
+    for (const fs::path& name : names)
+        prefixes.push_back(temporary_prefix(name));
+    std::vector<fs::path> found;
+    for_each_in(folder_of(names.front()), [&](const fs::path& path, const std::string& name) {
+        if (!name.ends_with(temporary_ending)) return;
+        if (std::any_of(prefixes.begin(), prefixes.end(),
+                        [&](const std::string& prefix) { return name.starts_with(prefix); }))
+            found.push_back(path);
+    });
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+void check_free(const std::vector<fs::path>& names, const std::string& where, uint64_t bytes) {
+    const fs::path folder = folder_of(names.front());
+    const uint64_t available = os::free_space(folder);
+    if (bytes <= available) return;
+    const std::vector<fs::path> leftovers = find_leftovers(names);
+    throw Error(Exit::space, where,
+                fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
+                            text::bytes(available), shown(folder)),
+                leftovers.empty()
+                    ? "free some space or write to another disk"
+                    : fmt::format("remove what runs that were killed left behind, such as {}, or write to "
+                                  "another disk",
+                                  shown(leftovers.front())));
 }
 
 std::string index_json(const std::vector<FileLayout>& layouts, const fs::path& output) {
@@ -143,18 +171,6 @@ std::string index_json(const std::vector<FileLayout>& layouts, const fs::path& o
         json.append(line).append(",\n");
     if (!lines.empty()) json.erase(json.size() - 2, 1);
     return json + "  }\n}\n";
-}
-
-std::vector<fs::path> find_leftovers(const std::vector<fs::path>& names) {
-    std::vector<fs::path> found;
-    for_each_in(folder_of(names.front()), [&](const fs::path& path, const std::string& name) {
-        if (!name.ends_with(".partial")) return;
-        for (const fs::path& final_path : names)
-            if (name.starts_with(fmt::format(".{}.halftone-", os::utf8(final_path.filename()))))
-                found.push_back(path);
-    });
-    std::sort(found.begin(), found.end());
-    return found;
 }
 
 }  // namespace
@@ -181,10 +197,10 @@ void check_output(const Output::Settings& settings, uint64_t bytes, std::span<co
     }
     if (const auto other = rival(settings.path, names))
         throw Error(Exit::usage, os::utf8(settings.path),
-                    fmt::format("{} is of an earlier output of the same name and would stay beside it",
+                    fmt::format("{} belongs to another checkpoint of the same name and would stay beside it",
                                 shown(*other)),
                     "remove it or choose another name; --force only replaces files of the same name");
-    check_free(folder_of(settings.path), os::utf8(settings.path), bytes);
+    check_free(names, os::utf8(settings.path), bytes);
 }
 
 struct Output::State {

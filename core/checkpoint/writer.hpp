@@ -75,8 +75,8 @@ class Output {
 
 // The checks of Output's constructor that need no layout, for `plan`: nothing is created. Exit::usage if the
 // output's folder does not exist, if the output is one of `inputs` (seen through links), if it exists and may
-// not be replaced, or if files of an earlier output of another shape (shards, or another number of them)
-// would stay beside it: replacing overwrites files of the same name and never deletes others, so that nobody
+// not be replaced, or if another checkpoint of the same name (an index, shards of another number) would stay
+// beside it: replacing overwrites files of the same name and never deletes others, so that nobody
 // loses a model that happened to be called alike. Exit::space if `bytes` do not fit on the disk; what an
 // output to be replaced takes is no room, since it stays until the new one is complete. Whether the folder
 // may be written to shows when files are created.

@@ -164,6 +164,14 @@ TEST_F(OutputTest, IsCheckedAheadWithoutATrace) {
 }
 
 TEST_F(OutputTest, NeedsRoomOnTheDisk) {
+    const fs::path left = folder_.write("." + std::string(160, 'n') + ".halftone-x.partial", "");
+    try {
+        check_output({at(std::string(180, 'n')), false, ""}, uint64_t{1} << 60, inputs_);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_NE(error.advice().find(os::utf8(left)), std::string::npos) << error.advice();
+    }
+    fs::remove(left);
     try {
         check_output({at("m.safetensors"), false, ""}, uint64_t{1} << 60, inputs_);
         FAIL();
@@ -284,14 +292,14 @@ TEST_F(OutputTest, ReplacesShardsOfTheSameNumber) {
 TEST_F(OutputTest, IsNotPutBesideAnotherOfItsName) {
     start("m.safetensors", "ab").commit();
     for (const bool replace : {false, true}) {
-        expect_refused(Exit::usage, "m.safetensors.index.json' is of an earlier output", "m.safetensors", "a",
-                       replace);
+        expect_refused(Exit::usage, "m.safetensors.index.json' belongs to another checkpoint",
+                       "m.safetensors", "a", replace);
         if (replace)
-            expect_refused(Exit::usage, "m-00001-of-00002.safetensors' is of an earlier output",
+            expect_refused(Exit::usage, "m-00001-of-00002.safetensors' belongs to another checkpoint",
                            "m.safetensors", "abc", true);
     }
     start("n.safetensors").commit();
-    expect_refused(Exit::usage, "n.safetensors' is of an earlier output", "n.safetensors", "ab", true);
+    expect_refused(Exit::usage, "n.safetensors' belongs to another checkpoint", "n.safetensors", "ab", true);
     for (const char* stranger :
          {"o-1-of-3.safetensors", "o-00001-of-00003.txt", "oo-00001-of-00003.safetensors",
           "o-00001-of-0000x.safetensors", "o-.safetensors", "o.safetensors.txt"})
