@@ -34,6 +34,11 @@ void warn(Context& context, const Plan& plan) {
 
 void print_plan(Context& context, const Plan& plan, bool json) {
     warn(context, plan);
+    try {
+        check_output(plan);
+    } catch (const Error& error) {
+        context.log.warning(fmt::format("as things are, a run would fail: {}", error.what()));
+    }
     if (json)
         context.out << plan_json(plan).dump(2) << "\n";
     else
@@ -94,6 +99,9 @@ int run(Context& context, const Arguments& arguments) {
     check_something_to_do(plan);
 
     const std::unique_ptr<Output> output = open_output(plan);
+    for (const std::filesystem::path& leftover : output->leftovers())
+        context.log.warning(fmt::format("{} was left behind by a run that was killed; it can be removed",
+                                        os::utf8(leftover)));
     Progress progress;
     set_totals(progress, plan);
     {

@@ -38,15 +38,18 @@ std::string python_json(const Json& value) {
     return value.dump();
 }
 
-Metadata output_metadata(const Metadata& input, const LayerChanges& changes) {
+Metadata output_metadata(const Metadata& input, const std::vector<Metadata>& files,
+                         const LayerChanges& changes) {
     Metadata result;
     std::ranges::copy_if(input, std::back_inserter(result),
                          [](const auto& entry) { return !describes_old_contents(entry.first); });
     Json layers = Json::object();
-    const Json old = old_layers(input);
-    for (const auto& [layer, configuration] : old.items())
-        if (!changes.touched.contains(layer) && !changes.written.contains(layer))
-            layers[layer] = configuration;
+    for (const Metadata& file : files) {
+        const Json old = old_layers(file);
+        for (const auto& [layer, configuration] : old.items())
+            if (!changes.touched.contains(layer) && !changes.written.contains(layer))
+                layers[layer] = configuration;
+    }
     for (const auto& [layer, configuration] : changes.written)
         layers[layer] = configuration;
     if (!layers.empty()) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/base/json.hpp"
 #include "core/checkpoint/checkpoint.hpp"
@@ -19,8 +20,9 @@ struct LayerChanges {
 };
 
 // The input's metadata less what the run makes false (hashes of the old contents, entries of changed layers),
-// plus the entries of the layers written.
-Metadata output_metadata(const Metadata& input, const LayerChanges&);
+// plus the entries of the layers written. `files` are the metadata of the single files: shards describe their
+// own layers.
+Metadata output_metadata(const Metadata& input, const std::vector<Metadata>& files, const LayerChanges&);
 
 // Replaces or appends one entry.
 void set_metadata(Metadata&, const std::string& key, std::string value);

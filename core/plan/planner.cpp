@@ -21,7 +21,8 @@ ht_dialect dialect_from(const std::string& layout) {
 
 Checkpoint open_input(const Pipeline::Input& input) {
     if (!std::filesystem::exists(input.path))
-        throw Error(Exit::input, input.where, fmt::format("cannot read '{}': No such file or directory", os::utf8(input.path)),
+        throw Error(Exit::input, input.where,
+                    fmt::format("cannot read '{}': No such file or directory", os::utf8(input.path)),
                     "check [input] path; a relative one starts at the pipeline's folder");
     return Checkpoint::open(input.path);
 }
@@ -54,6 +55,7 @@ std::string listed(const std::vector<std::string>& names) {
 Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& knowledge)
     : registry_(registry), knowledge_(knowledge), rules_(pipeline.rules) {
     plan_.checkpoint = std::make_shared<const Checkpoint>(open_input(pipeline.input));
+    plan_.warnings = plan_.checkpoint->remarks();
     plan_.pipeline = std::move(pipeline);
     effective_ = plan_.pipeline;
     dialect_ = dialect_from(effective_.output.layout);
@@ -181,12 +183,9 @@ PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatme
     matrix.shape = source.shape;
     matrix.rows = source.shape[0];
     matrix.cols = source.shape[1];
-    if (treatment.full_precision_mm)
-        matrix.wants |= HT_WANTS_FULL_PRECISION_MM;
-    if (flags & HT_VERDICT_ROWS)
-        matrix.wants |= HT_WANTS_ROWS;
-    if (flags & HT_VERDICT_COLUMNS)
-        matrix.wants |= HT_WANTS_COLUMNS;
+    if (treatment.full_precision_mm) matrix.wants |= HT_WANTS_FULL_PRECISION_MM;
+    if (flags & HT_VERDICT_ROWS) matrix.wants |= HT_WANTS_ROWS;
+    if (flags & HT_VERDICT_COLUMNS) matrix.wants |= HT_WANTS_COLUMNS;
     PlannedTensor result;
     result.source = index;
     result.action = Action::quantize;
@@ -328,7 +327,10 @@ void Planner::add_collected_warnings() {
 }
 
 void Planner::lay_out_files() {
-    Metadata metadata = output_metadata(plan_.checkpoint->metadata(), changes_);
+    std::vector<Metadata> of_files;
+    for (const CheckpointFile& file : plan_.checkpoint->files())
+        of_files.push_back(file.metadata);
+    Metadata metadata = output_metadata(plan_.checkpoint->metadata(), of_files, changes_);
     if (plan_.pipeline.output.recipe)
         plan_.recipe = add_recipe(metadata, effective_, plugins_used_, *plan_.checkpoint, plan_.totals);
 

@@ -99,13 +99,20 @@ void set_totals(Progress& progress, const Plan& plan) {
     }
 }
 
+namespace {
+
+Output::Settings output_settings(const Plan& plan) {
+    return {.path = plan.pipeline.output.path, .replace = plan.pipeline.output.replace, .tag = {}};
+}
+
+}  // namespace
+
 std::unique_ptr<Output> open_output(const Plan& plan) {
-    std::vector<std::filesystem::path> inputs;
-    for (const CheckpointFile& file : plan.checkpoint->files())
-        inputs.push_back(file.path);
-    Output::Settings settings{
-        .path = plan.pipeline.output.path, .replace = plan.pipeline.output.replace, .tag = {}};
-    return std::make_unique<Output>(std::move(settings), plan.files, inputs);
+    return std::make_unique<Output>(output_settings(plan), plan.files, plan.checkpoint->sources());
+}
+
+void check_output(const Plan& plan) {
+    check_output(output_settings(plan), plan.output_bytes, plan.checkpoint->sources(), plan.files.size());
 }
 
 void execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {

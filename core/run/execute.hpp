@@ -18,6 +18,9 @@ void execute(const Plan&, const Output&, Workers&, Progress&);
 // The plan's files, to be written under the pipeline's output path.
 std::unique_ptr<Output> open_output(const Plan&);
 
+// Whether open_output() would find a place and room, without creating anything; throws what it would throw.
+void check_output(const Plan&);
+
 // Reads every matrix that the plan would quantize, and returns the names of those that hold NaN or
 // infinities.
 PlanKnowledge look_for_nonfinite(const Plan&, Workers&, Progress&);

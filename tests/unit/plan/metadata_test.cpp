@@ -28,7 +28,7 @@ Json layers_of(const Metadata& metadata) {
 TEST(OutputMetadata, KeepsWhatIsStillTrueInItsOrder) {
     const Metadata input = {
         {"b", "2"}, {"sshs_legacy_hash", "x"}, {"a", "1"}, {"modelspec.hash_sha256", "y"}};
-    EXPECT_EQ(output_metadata(input, {}), (Metadata{{"b", "2"}, {"a", "1"}}));
+    EXPECT_EQ(output_metadata(input, {input}, {}), (Metadata{{"b", "2"}, {"a", "1"}}));
 }
 
 TEST(OutputMetadata, MergesEntriesOfLayersThatStayWithNewOnes) {
@@ -39,14 +39,24 @@ TEST(OutputMetadata, MergesEntriesOfLayersThatStayWithNewOnes) {
     LayerChanges changes;
     changes.touched = {"goes", "changes"};
     changes.written["changes"] = Json{{"format", "new"}};
-    const Json layers = layers_of(output_metadata(input, changes));
+    const Json layers = layers_of(output_metadata(input, {input}, changes));
     EXPECT_EQ(layers.size(), 2u);
     EXPECT_EQ(layers["stays"]["format"], "x");
     EXPECT_EQ(layers["changes"]["format"], "new");
 }
 
+TEST(OutputMetadata, CollectsTheEntriesOfAllShards) {
+    const auto shard = [](const std::string& layer) {
+        return Metadata{{"_quantization_metadata", R"({"layers": {")" + layer + R"(": {"format": "x"}}})"}};
+    };
+    const Json layers = layers_of(output_metadata(shard("a"), {shard("a"), shard("b")}, {}));
+    EXPECT_TRUE(layers.contains("a"));
+    EXPECT_TRUE(layers.contains("b"));
+}
+
 TEST(OutputMetadata, DropsAnEntryThatIsNoJson) {
-    EXPECT_TRUE(output_metadata({{"_quantization_metadata", "{broken"}}, {}).empty());
+    const Metadata input = {{"_quantization_metadata", "{broken"}};
+    EXPECT_TRUE(output_metadata(input, {input}, {}).empty());
 }
 
 TEST(SetMetadata, ReplacesOrAppends) {
