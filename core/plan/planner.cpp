@@ -55,7 +55,8 @@ std::string listed(const std::vector<std::string>& names) {
 Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& knowledge)
     : registry_(registry), knowledge_(knowledge), rules_(pipeline.rules) {
     plan_.checkpoint = std::make_shared<const Checkpoint>(open_input(pipeline.input));
-    plan_.warnings = plan_.checkpoint->remarks();
+    plan_.warnings = pipeline.warnings;
+    std::ranges::copy(plan_.checkpoint->remarks(), std::back_inserter(plan_.warnings));
     plan_.pipeline = std::move(pipeline);
     effective_ = plan_.pipeline;
     dialect_ = dialect_from(effective_.output.layout);

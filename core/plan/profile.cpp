@@ -62,9 +62,13 @@ Profiles Profiles::choose(const Pipeline::ModelChoice& choice, const Checkpoint&
 
     std::vector<std::string> parts;
     const auto take = [&](const Candidate& candidate) {
-        const OptionTable& table = candidate.model->library().options();
+        const PluginLibrary& library = candidate.model->library();
+        const auto given = choice.options.find(candidate.model->id());
         result.chosen_.push_back(
-            {candidate.model, OptionValues::resolve(table, {}, candidate.model->library().name())});
+            {candidate.model,
+             OptionValues::resolve(library.options(),
+                                   given == choice.options.end() ? GivenOptions() : given->second,
+                                   library.name())});
         parts.push_back(candidate.score.points > 0
                             ? fmt::format("{} ({})", candidate.model->id(), candidate.score.evidence)
                             : candidate.model->id());

@@ -28,7 +28,7 @@ RuleSet::RuleSet(const std::vector<Rule>& rules) : state_(std::make_unique<State
             try {
                 compiled.expressions.emplace_back(expression, boost::regex::perl);
             } catch (const boost::regex_error& problem) {
-                fail(Exit::usage, rule.where, "{}: '{}' is not a regular expression: {}", rule.name,
+                fail(Exit::usage, rule.regex_where, "{}: '{}' is not a regular expression: {}", rule.name,
                      text::printable(expression), problem.what());
             }
         }

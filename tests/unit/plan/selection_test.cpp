@@ -12,7 +12,7 @@ Rule rule(std::vector<std::string> match, std::vector<std::string> regex) {
     result.match = std::move(match);
     result.regex = std::move(regex);
     result.name = "rule 1";
-    result.where = "p.toml:3:1";
+    result.regex_where = "p.toml:3:1";
     return result;
 }
 
