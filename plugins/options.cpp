@@ -143,12 +143,15 @@ struct OptionValues::State {
 OptionValues OptionValues::resolve(const OptionTable& table, const GivenOptions& given,
                                    const std::string& owner) {
     const std::vector<std::string> names = table.names();
+    // What is no option may be a misspelt key of the pipeline's own.
+    std::vector<std::string> meant = names;
+    meant.insert(meant.end(), reserved_option_names().begin(), reserved_option_names().end());
     for (const auto& [name, value] : given)
         if (std::ranges::find(names, name) == names.end())
             throw Error(
                 Exit::usage, value.where,
                 fmt::format("unknown option '{}' for {}{}", text::printable(name), owner,
-                            text::did_you_mean(name, names)),
+                            text::did_you_mean(name, meant)),
                 names.empty() ? owner + " has no options" : "its options are: " + text::join(names, ", "));
 
     OptionValues result;
