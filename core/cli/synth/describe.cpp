@@ -54,6 +54,13 @@ Traits traits_of(uint64_t seed, const TensorSpec& spec) {
     return draw_traits(seed, spec.name, spec.shape[0], spec.shape[1], spec.kind);
 }
 
+std::vector<const Tensor*> matrices_of(const Checkpoint& checkpoint) {
+    std::vector<const Tensor*> matrices;
+    for (const Tensor& tensor : checkpoint.tensors())
+        if (measurable(tensor)) matrices.push_back(&tensor);
+    return matrices;
+}
+
 std::map<std::string, Traits> declared_traits(const Checkpoint& checkpoint) {
     std::map<std::string, Traits> result;
     for (const auto& [key, value] : checkpoint.metadata()) {
@@ -103,14 +110,16 @@ std::string declared_table(const ModelChoice& choice, int width) {
     return table.text(width) + "\n" + limits_text();
 }
 
+void set_totals(Progress& progress, const Checkpoint& checkpoint) {
+    for (const Tensor* tensor : matrices_of(checkpoint)) {
+        ++progress.tensors_total;
+        progress.work_total += tensor->bytes;
+    }
+    progress.bytes_total = progress.work_total;
+}
+
 std::string measured_table(const Checkpoint& checkpoint, Workers& workers, Progress& progress, int width) {
-    std::vector<const Tensor*> matrices;
-    for (const Tensor& tensor : checkpoint.tensors())
-        if (measurable(tensor)) {
-            matrices.push_back(&tensor);
-            progress.work_total += tensor.bytes;
-        }
-    progress.tensors_total = matrices.size();
+    const std::vector<const Tensor*> matrices = matrices_of(checkpoint);
     const std::map<std::string, Traits> declared = declared_traits(checkpoint);
 
     TextTable table = trait_table();

@@ -16,6 +16,7 @@ std::string declared_table(const ModelChoice&, int width);
 
 // What the matrices of a file have; beside it, in parentheses, what was declared, if the file tells how it
 // was made.
+void set_totals(Progress&, const Checkpoint&);  // before measuring
 std::string measured_table(const Checkpoint&, Workers&, Progress&, int width);
 
 // Families, scales and how large they are.

@@ -66,6 +66,7 @@ Measured measure(const Checkpoint& checkpoint, const Tensor& tensor) {
     const BandedMatrix matrix = banded(checkpoint, tensor);
     const std::vector<Powers> columns = column_powers(matrix);
     std::vector<double> squares;
+    squares.reserve(columns.size());
     for (const Powers& sums : columns)
         squares.push_back(sums[1]);
     std::ranges::nth_element(squares, squares.begin() + static_cast<ptrdiff_t>(squares.size() / 2));

@@ -74,6 +74,7 @@ int describe(Context& context, const Arguments& arguments) {
         context.log.warning(remark);
     Workers workers(workers_from(arguments));
     Progress progress;
+    set_totals(progress, checkpoint);
     std::string table;
     {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
@@ -96,7 +97,7 @@ int write(Context& context, const Arguments& arguments) {
 
     Workers workers(workers_from(arguments));
     Progress progress;
-    progress.work_total = writer.tensor_bytes();
+    progress.work_total = progress.bytes_total = writer.tensor_bytes();
     for (const FileLayout& layout : writer.layouts())
         progress.tensors_total += layout.tensors.size();
     std::vector<std::filesystem::path> paths;

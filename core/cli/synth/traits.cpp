@@ -114,8 +114,9 @@ Traits draw_traits(uint64_t seed, std::string_view name, uint64_t rows, uint64_t
     const auto count = static_cast<uint32_t>(std::llround(share * static_cast<double>(cols)));
     const uint64_t rank = std::min(rows, cols);
     // The least decay that allows for outlier columns; what was drawn finds its place above it.
-    constexpr double step = 0.01;
-    for (double least = decay_least; least < decay_most; least += step) {
+    constexpr int steps = 20;
+    for (int i = 0; i < steps; ++i) {
+        const double least = decay_least + (decay_most - decay_least) * i / steps;
         auto outliers = choose(Spectrum(least, rank), cols, count, factor);
         if (!outliers) continue;
         traits.decay = least + decay_place * (decay_most - least);
