@@ -15,7 +15,7 @@ Override parsed_override(const std::string& given) {
     const size_t equals = given.find('=');
     if (equals == std::string::npos || equals == 0)
         throw Error(Exit::usage, "--set", fmt::format("'{}' is not KEY=VALUE", text::printable(given)),
-                    "for example: --set quantize.format=fp8");
+                    "for example: --set run.threads=2");
     return {given.substr(0, equals), given.substr(equals + 1), "--set " + given.substr(0, equals)};
 }
 
@@ -25,7 +25,7 @@ void add_pipeline_arguments(Arguments& arguments) {
     arguments.operand("PIPELINE", true, "a TOML file; see docs/pipeline.md")
         .option("input,i", "PATH", "checkpoint to read, instead of [input] path")
         .option("output,o", "FILE", "file to write, instead of [output] path")
-        .repeated("set", "KEY=VALUE", "change one key of the pipeline: --set quantize.format=fp8")
+        .repeated("set", "KEY=VALUE", "change one key of the pipeline: --set run.threads=2")
         .flag("force,f", "replace an existing output")
         .flag("no-recipe", "leave the recipe out of the output's header")
         .option("threads", "N", "threads to use; default: one a processor")

@@ -184,7 +184,9 @@ int plugins(Context& context, const Arguments& arguments) {
     if (what == "list") return list(context, *registry, arguments.has("json"));
     if (what == "info") {
         if (!arguments.has("NAME|FILE"))
-            throw Error(Exit::usage, "", "which plugin?", "for example: halftone plugins info fp8");
+            throw Error(
+                Exit::usage, "", "which plugin?",
+                "for example: halftone plugins info NAME, with a name that 'halftone plugins list' shows");
         return info(context, *registry, arguments.text("NAME|FILE"), arguments.has("json"));
     }
     const std::vector<std::string> known = {"list", "info"};

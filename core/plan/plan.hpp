@@ -45,7 +45,7 @@ struct PlannedTensor {
     Action action = Action::keep;
     std::string reason;        // why it is not simply quantized; "" otherwise
     std::string reason_class;  // the reason without the tensor's particulars, for counting
-    std::string format;        // "fp8", with the options that differ from the default: "fp8 scale_per=row"
+    std::string format;        // id and the options that differ from the default: "acme.int4 block=32"
     std::shared_ptr<const FormatPlan> plan;  // for Action::quantize
     std::vector<PlannedOutput> outputs;      // the weight first
 };
@@ -65,7 +65,7 @@ struct Plan {
     Pipeline pipeline;
     std::vector<PlannedTensor> tensors;  // in the order of names
     std::vector<FileLayout> files;
-    std::string profile;  // "flux (found: ...)"; "" for none
+    std::string profile;  // "ID (what gave the family away)", or "none"
     std::vector<std::string> warnings;
     PlanTotals totals;
     std::string recipe;         // as written into the header; "" without

@@ -20,7 +20,7 @@ namespace halftone {
 struct ResolvedTreatment {
     std::shared_ptr<const Format> format;  // null: keep
     OptionValues options;
-    std::string shown;  // "fp8 scale_per=row"
+    std::string shown;  // "acme.int4 block=32"
     bool full_precision_mm = false;
 };
 

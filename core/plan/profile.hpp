@@ -20,9 +20,8 @@ class Profiles {
     // Removal beats keeping, keeping beats quantizing; flags add up.
     Verdict decide(const Tensor&) const;
 
-    const std::string& summary() const {
-        return summary_;
-    }  // "flux (double_blocks..., guidance: dev)"; "none"
+    // "ID (the key that gave the family away, the variant)", or "none".
+    const std::string& summary() const { return summary_; }
     std::vector<std::string> ids() const;
 
   private:

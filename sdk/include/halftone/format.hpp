@@ -28,6 +28,7 @@
 // time.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include <halftone/plugin.hpp>
@@ -136,7 +137,9 @@ struct FormatTable {
         ht_format t{};
         t.size = sizeof t;
         t.prepare = [](const ht_source* source, ht_values values, void** plan, ht_error* error) noexcept {
-            return guarded(error, [&] { *plan = new Planned<F>(*source, Options(F::options, values)); });
+            return guarded(error, [&] {
+                *plan = std::make_unique<Planned<F>>(*source, Options(F::options, values)).release();
+            });
         };
         t.release = [](void* plan) noexcept { delete static_cast<Planned<F>*>(plan); };
         t.facts = [](const void* plan) noexcept { return &static_cast<const Planned<F>*>(plan)->abi; };
