@@ -12,7 +12,7 @@ namespace halftone::text {
 
 namespace {
 
-constexpr std::string_view ellipsis = "…";
+constexpr std::string_view ellipsis = "\xe2\x80\xa6";
 
 // Characters that steer a terminal or turn the direction of writing could make a message say something else.
 bool unsafe(char32_t c) {

@@ -11,7 +11,7 @@ namespace halftone::text {
 
 bool is_utf8(std::string_view);
 
-// For error messages: at most `limit` bytes, control characters and broken UTF-8 escaped, "…" where cut.
+// For error messages: at most `limit` bytes, control characters and broken UTF-8 escaped, "..." where cut.
 std::string printable(std::string_view, size_t limit = 120);
 
 // The candidate that the writer of `word` most likely meant, if any is near enough.

@@ -13,7 +13,7 @@ size_t shown_width(const std::string& text) {
 std::string fitted(const std::string& text, size_t width) {
     if (shown_width(text) <= width || text.size() != shown_width(text) || width < 5) return text;
     const size_t tail = (width - 1) * 2 / 3, head = width - 1 - tail;
-    return text.substr(0, head) + "…" + text.substr(text.size() - tail);
+    return text.substr(0, head) + "\xe2\x80\xa6" + text.substr(text.size() - tail);
 }
 
 std::string padded(const std::string& text, size_t width, bool right) {

@@ -21,7 +21,7 @@ TEST(TextTable, AlignsColumnsAndKeepsEverythingWithoutAWidth) {
 
 TEST(TextTable, CutsTheElasticColumnInTheMiddle) {
     const std::string text = example().text(30);
-    EXPECT_NE(text.find("…"), std::string::npos);
+    EXPECT_NE(text.find("\xe2\x80\xa6"), std::string::npos);
     EXPECT_NE(text.find("qkv.weight"), std::string::npos) << "the end of a name tells more than its middle";
     EXPECT_NE(text.find("3456"), std::string::npos);
 }
@@ -29,8 +29,8 @@ TEST(TextTable, CutsTheElasticColumnInTheMiddle) {
 TEST(TextTable, CountsCharactersNotBytes) {
     TextTable table;
     table.columns = {{"a"}, {"b"}};
-    table.rows = {{"äöü", "x"}, {"abc", "y"}};
-    EXPECT_EQ(table.text(0), "a    b\näöü  x\nabc  y\n");
+    table.rows = {{"\xc3\xa4\xc3\xb6\xc3\xbc", "x"}, {"abc", "y"}};
+    EXPECT_EQ(table.text(0), "a    b\n\xc3\xa4\xc3\xb6\xc3\xbc  x\nabc  y\n");
 }
 
 }  // namespace
