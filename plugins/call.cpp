@@ -80,7 +80,7 @@ std::string difference(unsigned long before, unsigned long after) {
 FloatingPointGuard::FloatingPointGuard(const std::string& plugin)
     : plugin_(plugin), mode_(current_mode()), uncaught_(std::uncaught_exceptions()) {}
 
-FloatingPointGuard::~FloatingPointGuard() noexcept(false) {
+FloatingPointGuard::~FloatingPointGuard() noexcept(false) {  // NOLINT(bugprone-exception-escape)
     const unsigned long now = current_mode();
     if (now == mode_) return;
     set_mode(mode_);

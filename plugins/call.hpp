@@ -18,7 +18,8 @@ class FloatingPointGuard {
     explicit FloatingPointGuard(const std::string& plugin);
     FloatingPointGuard(const FloatingPointGuard&) = delete;
     FloatingPointGuard& operator=(const FloatingPointGuard&) = delete;
-    ~FloatingPointGuard() noexcept(false);
+    // Throws only where no other exception is under way.
+    ~FloatingPointGuard() noexcept(false);  // NOLINT(bugprone-exception-escape)
 
   private:
     const std::string& plugin_;

@@ -15,6 +15,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
     using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;  // clang 14 cannot deduce it
 
 constexpr int64_t largest_whole = std::numeric_limits<int64_t>::max();
 
@@ -88,6 +90,7 @@ OptionValue fitted_choice(const ht_option& row, const GivenValue& given) {
     for (size_t i = 0; written && i < choices.size(); ++i)
         if (*written == choices[i]) return {static_cast<int64_t>(i), 0, *written, {}};
     std::vector<std::string> quoted;
+    quoted.reserve(choices.size());
     for (const std::string& choice : choices)
         quoted.push_back('"' + choice + '"');
     misfit((quoted.size() == 1 ? "" : "one of ") + text::join(quoted, ", "), given,
@@ -209,6 +212,7 @@ std::string as_toml(const ht_option& row, const OptionValue& value) {
         }
         case HT_LIST: {
             std::vector<std::string> quoted;
+            quoted.reserve(value.items.size());
             for (const std::string& item : value.items)
                 quoted.push_back(text::toml_quoted(item));
             return fmt::format("[{}]", text::join(quoted, ", "));

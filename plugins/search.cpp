@@ -203,7 +203,7 @@ std::vector<fs::path> split_plugin_path(std::string_view value) {
     return folders;
 }
 
-PluginFolders PluginFolders::standard(std::vector<fs::path> extra) {
+PluginFolders PluginFolders::standard(const std::vector<fs::path>& extra) {
     PluginFolders folders;
     for (const fs::path& folder : extra)
         folders.extra.push_back(fs::absolute(folder).lexically_normal());

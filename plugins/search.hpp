@@ -31,7 +31,7 @@ struct PluginFolders {
     std::filesystem::path user;                      // empty: none
     std::filesystem::path bundled;                   // empty: none
 
-    static PluginFolders standard(std::vector<std::filesystem::path> extra);
+    static PluginFolders standard(const std::vector<std::filesystem::path>& extra);
     std::vector<std::filesystem::path> in_order() const;
 };
 

@@ -65,8 +65,7 @@ void check_thirds(const Checkpoint& input, const Checkpoint& output, const Tenso
         for (size_t col = 0; col < cols; ++col)
             sum += std::fabs(static_cast<double>(values[row * cols + col]));
         const auto mean = static_cast<float>(sum / static_cast<double>(cols));
-        if (std::memcmp(&mean, &scales[row], sizeof mean) != 0)
-            return complain(source.name, "has another scale");
+        if (mean != scales[row]) return complain(source.name, "has another scale");
         for (size_t col = 0; col < cols; ++col) {
             const float value = values[row * cols + col];
             const int expected = value > mean / 2 ? 1 : value < -mean / 2 ? -1 : 0;

@@ -22,6 +22,12 @@ endfunction()
 file(REMOVE_RECURSE ${work})
 file(MAKE_DIRECTORY ${work})
 
+# Nothing of the user's own set-up may help or hinder.
+foreach(variable HALFTONE_PLUGIN_PATH CMAKE_PREFIX_PATH halftone_DIR halftone_ROOT DESTDIR)
+  unset(ENV{${variable}})
+endforeach()
+set(ENV{XDG_DATA_HOME} ${work}/data)
+
 # The blank in the name is part of the test. Moving shows that no path of the build or the prefix is kept.
 set(prefix "${work}/moved tree")
 must_work("installing" ${CMAKE_COMMAND} --install ${build} --config ${config} --prefix ${work}/installed)
@@ -36,7 +42,8 @@ must_work("making a model" ${halftone} synth --family flux --layers 1 --scale ti
 
 file(COPY ${source}/sdk/examples DESTINATION ${work})
 
-function(check_template folder id)
+# Configures and builds a template, as plugin KIND-ID in ${plugin}.
+function(build_template folder kind id)
   set(plugin ${work}/examples/${folder}/build)
   must_work("configuring ${folder}" ${CMAKE_COMMAND} -S ${work}/examples/${folder} -B ${plugin} -G ${generator}
             -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_C_COMPILER=${c_compiler} -DCMAKE_CXX_COMPILER=${cxx_compiler}
@@ -56,8 +63,14 @@ function(check_template folder id)
     endif()
   endforeach()
 
-  must_work("asking about ${id}" ${halftone} plugins info ${plugin}/format-${id}${suffix})
+  must_work("asking about ${id}" ${halftone} plugins info ${plugin}/${kind}-${id}${suffix})
   must_contain("${output}" "1.0.0")
+  set(plugin ${plugin} PARENT_SCOPE)
+endfunction()
+
+# Quantizes with a template's format and has the result checked.
+function(check_template folder id)
+  build_template(${folder} format ${id})
 
   set(pipeline ${work}/${folder}.toml)
   file(WRITE ${pipeline} "[input]\npath = \"m.safetensors\"\n[output]\npath = \"${folder}.safetensors\"\n"
@@ -83,6 +96,7 @@ endfunction()
 
 check_template(thirds acme.thirds)
 check_template(minimal_c acme.truncate)
+build_template(profile model acme.kite)
 
 # An option of the template, checked by the host.
 execute_process(COMMAND ${halftone} run ${work}/thirds.toml --plugin-dir ${work}/examples/thirds/build

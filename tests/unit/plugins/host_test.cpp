@@ -75,6 +75,7 @@ TEST_F(HostTest, TheBudgetIsSharedByAllPluginsAndThreads) {
     constexpr uint64_t block = 64, budget = 64 * 100;
     host_.set_memory_budget(budget);
     std::vector<std::thread> threads;
+    threads.reserve(4);
     std::atomic<int> got = 0;
     for (int t = 0; t < 4; ++t)
         threads.emplace_back([&] {

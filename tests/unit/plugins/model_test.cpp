@@ -74,14 +74,14 @@ class Profiles : public testing::Test {
     }
 
     static Score score_with(const Model& model, std::vector<TensorFacts> tensors,
-                            std::vector<TensorFacts> more) {
+                            const std::vector<TensorFacts>& more) {
         tensors.insert(tensors.end(), more.begin(), more.end());
         return model.score(header(std::move(tensors)));
     }
 };
 
 TEST_F(Profiles, FluxKnowsItsVariants) {
-    const auto evidence = [&](std::vector<TensorFacts> more) {
+    const auto evidence = [&](const std::vector<TensorFacts>& more) {
         return score_with(*flux_, flux_tensors(), more).evidence;
     };
     EXPECT_NE(evidence({}).find("schnell"), std::string::npos);

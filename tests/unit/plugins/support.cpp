@@ -24,7 +24,7 @@ TempFolder::~TempFolder() {
 }
 
 fs::path TempFolder::file(const std::string& name) const {
-    const fs::path path = path_ / name;
+    fs::path path = path_ / name;
     fs::create_directories(path.parent_path());
     std::ofstream(path) << "no library";
     fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
