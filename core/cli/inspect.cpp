@@ -44,6 +44,11 @@ std::string harmless(std::string_view text) {
     return text::printable(text, std::string::npos);
 }
 
+std::string_view without_last_newline(std::string_view text) {
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    return text;
+}
+
 Inspection look_at(const Checkpoint& checkpoint, const Arguments& arguments) {
     const std::string filter = arguments.text("filter", "*");
     if (const auto problem = glob_problem(filter))
@@ -240,17 +245,17 @@ void print_metadata(std::ostream& out, const Metadata& metadata, bool whole) {
     constexpr size_t most_shown = 100;
     out << "metadata:\n";
     for (const auto& [key, value] : metadata) {
-        out << "  " << harmless(key) << ": ";
+        out << "  " << harmless(key) << ":";
         const std::string line = harmless(value);
         if (!whole && line.size() > most_shown) {
-            out << text::printable(value, most_shown)
+            out << " " << text::printable(value, most_shown)
                 << fmt::format(" ({} bytes; --metadata prints all)\n", text::grouped(value.size()));
         } else if (value.find('\n') == std::string::npos) {
-            out << line << "\n";
+            out << " " << line << "\n";
         } else {
             out << "\n";
-            for (const std::string& part : text::split(value, '\n'))
-                out << "    " << harmless(part) << "\n";
+            for (const std::string& part : text::split(without_last_newline(value), '\n'))
+                out << (part.empty() ? "" : "    ") << harmless(part) << "\n";
         }
     }
 }
@@ -278,9 +283,7 @@ int print_recipe(Context& context, const Checkpoint& checkpoint) {
             context.out << value;  // as it is, so that it can be run again
             return 0;
         }
-        std::string_view rest = value;
-        if (rest.ends_with('\n')) rest.remove_suffix(1);
-        for (const std::string& line : text::split(rest, '\n'))
+        for (const std::string& line : text::split(without_last_newline(value), '\n'))
             context.out << harmless(line) << "\n";
         return 0;
     }
