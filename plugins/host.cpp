@@ -102,6 +102,10 @@ struct PluginHost::State {
 PluginHost::PluginHost(Log& log, ht_cpu cpu) : state_(new State{log, cpu, {}, {}}) {}
 PluginHost::~PluginHost() = default;
 
+bool PluginHost::cancelled() const {
+    return cancelled_ || os::interrupted();
+}
+
 const ht_host* PluginHost::table_for(const std::string& plugin) {
     const std::lock_guard lock(state_->mutex);
     Lent& lent = state_->lent.emplace_back();

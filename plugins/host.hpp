@@ -19,7 +19,7 @@ class PluginHost {
 
     const ht_host* table_for(const std::string& plugin);  // log lines carry the plugin's name
     void cancel() { cancelled_ = true; }
-    bool cancelled() const { return cancelled_; }
+    bool cancelled() const;  // or the user has asked the process to stop
 
     // How much scratch memory all plugins together may hold; unlimited until set.
     void set_memory_budget(uint64_t bytes);

@@ -64,6 +64,10 @@ Registry::Registry(PluginFolders folders, std::shared_ptr<PluginHost> host)
 
 Registry::~Registry() = default;
 
+PluginHost& Registry::host() {
+    return *state_->host;
+}
+
 const PluginFolders& Registry::folders() const {
     return state_->folders;
 }

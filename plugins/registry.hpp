@@ -19,6 +19,7 @@ class Registry {
     Registry(PluginFolders, std::shared_ptr<PluginHost>);
     ~Registry();
 
+    PluginHost& host();  // what the plugins get from us
     const PluginFolders& folders() const;
     const PluginListing& listing() const;
 

@@ -28,6 +28,8 @@ std::vector<Listed> listed(Registry& registry) {
         Listed one{.file = file, .version = {}, .summary = {}, .problem = {}};
         try {
             const auto library = registry.library(file.kind, file.id);
+            if (file.kind == HT_KIND_FORMAT) registry.format(file.id);  // looks at the functions too
+            if (file.kind == HT_KIND_MODEL) registry.model(file.id);
             one.version = library->descriptor().version;
             one.summary = library->descriptor().summary;
         } catch (const Error& error) {
@@ -107,16 +109,8 @@ std::shared_ptr<PluginLibrary> find(Registry& registry, const std::string& name)
         if (found.empty() && name.starts_with(prefix))
             return registry.library(kind, name.substr(prefix.size()));
     }
-    if (found.empty()) {
-        std::vector<std::string> ids;
-        for (ht_kind kind : kinds)
-            std::ranges::copy(registry.ids(kind), std::back_inserter(ids));
-        throw Error(Exit::plugin, "",
-                    fmt::format("there is no plugin '{}'; found: {}{}", text::printable(name),
-                                text::join(ids, ", "), text::did_you_mean(name, ids)),
-                    "'halftone plugins list' says where it looks");
-    }
-    return registry.library(found[0], name);
+    // Without any, the registry says which formats there are and where it looked.
+    return registry.library(found.empty() ? ht_kind{HT_KIND_FORMAT} : found[0], name);
 }
 
 int info(Context& context, Registry& registry, const std::string& name, bool json) {

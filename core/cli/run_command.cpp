@@ -93,6 +93,7 @@ int run(Context& context, const Arguments& arguments) {
     Plan plan = make_plan(pipeline_from(arguments), *registry);
     const bool show = !arguments.has("no-progress");
     Workers workers({.threads = plan.pipeline.run.threads, .memory = plan.pipeline.run.memory});
+    registry->host().set_memory_budget(workers.memory());
     if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)
         plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
     warn(context, plan);

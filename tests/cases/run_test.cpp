@@ -320,6 +320,44 @@ TEST_F(RunTest, IntegersOfNoKnownLayoutAreKeptWithANote) {
     EXPECT_EQ(Checkpoint::open(folder_ / "out.safetensors").find("packed.weight")->dtype, HT_DTYPE_U8);
 }
 
+TEST_F(RunTest, EveryElementTypeIsCarriedThroughUnchanged) {
+    std::vector<NewTensor> tensors = small_model();
+    for (ht_dtype dtype = HT_DTYPE_BOOL; dtype <= HT_DTYPE_U64; ++dtype) {
+        const Shape shape = {2, 8, 3};  // whole bytes for every width
+        std::vector<std::byte> bytes(byte_count(dtype, shape).value());
+        for (size_t i = 0; i < bytes.size(); ++i)
+            bytes[i] =
+                static_cast<std::byte>(dtype == HT_DTYPE_BOOL ? i % 2 : i * 37 + static_cast<size_t>(dtype));
+        tensors.push_back({"kept." + std::string(dtype::name(dtype)), dtype, shape, bytes});
+    }
+    write_checkpoint(folder_ / "in.safetensors", tensors);
+    pipeline();
+    const Finished finished = run();
+    ASSERT_EQ(finished.code, 0) << finished.err;
+    const Checkpoint after = Checkpoint::open(folder_ / "out.safetensors");
+    size_t compared = 0;
+    for (const NewTensor& tensor : tensors) {
+        if (!tensor.name.starts_with("kept.")) continue;
+        ASSERT_NE(after.find(tensor.name), nullptr) << tensor.name;
+        EXPECT_EQ(after.find(tensor.name)->dtype, tensor.dtype) << tensor.name;
+        EXPECT_EQ(after.find(tensor.name)->shape, tensor.shape) << tensor.name;
+        EXPECT_EQ(after.read_all(*after.find(tensor.name)), tensor.bytes) << tensor.name;
+        ++compared;
+    }
+    EXPECT_EQ(compared, 22u);
+}
+
+TEST_F(RunTest, PathsMayHoldAnyCharacters) {
+    const std::filesystem::path folder = folder_.path() / u8"gr\u00fc\u00dfe \u6a21\u578b 'quoted'";
+    std::filesystem::create_directory(folder);
+    std::filesystem::copy(folder_ / "in.safetensors", folder / u8"\u00e4.safetensors");
+    pipeline();
+    const Finished finished = run(
+        {"-i", (folder / u8"\u00e4.safetensors").string(), "-o", (folder / u8"\u00f6.safetensors").string()});
+    ASSERT_EQ(finished.code, 0) << finished.err;
+    EXPECT_TRUE(std::filesystem::exists(folder / u8"\u00f6.safetensors"));
+}
+
 TEST_F(RunTest, ShardsInAndOutHoldTheSameTensors) {
     pipeline();
     ASSERT_EQ(run({"--set", "output.shard_size=200KB"}).code, 0);
