@@ -174,6 +174,8 @@ def main():
     args.halftone = args.halftone.resolve()
     if args.model:
         args.model = args.model.resolve()
+    if args.folder:
+        args.folder.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="halftone-bench-", dir=args.folder))
     try:
         measure(args, folder)
