@@ -19,12 +19,17 @@ FormatPlan::~FormatPlan() {
 Json FormatPlan::description() const {
     const auto told = [&] {
         return json_from_sink(library_->culprit(), [&](const ht_json* sink) {
-            call_checked(library_->culprit(), "describe()", table_.describe, plan_, sink);
+            try {
+                call_checked(library_->culprit(), "describe()", table_.describe, plan_, sink);
+            } catch (const Refusal& refusal) {
+                fail(Exit::plugin, library_->culprit(), "describe() refused: {}", refusal.what());
+            }
         });
     };
     Json description = told();
-    if (!description.empty() &&
-        (description.begin().key() != "format" || !description.begin().value().is_string()))
+    const bool named = !description.empty() && description.begin().key() == "format" &&
+                       description.begin().value().is_string();
+    if (!named && (source_.dialect == HT_DIALECT_COMFY || !description.empty()))
         fail(Exit::plugin, library_->culprit(), "its description does not start with \"format\": {}",
              description.dump());
     if (watch_ == Watch::yes && description != told())

@@ -143,14 +143,16 @@ void check_free(const std::vector<fs::path>& names, const std::string& where, ui
     const uint64_t available = os::free_space(folder);
     if (bytes <= available) return;
     const std::vector<fs::path> leftovers = find_leftovers(names);
-    throw Error(Exit::space, where,
-                fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
-                            text::bytes(available), shown(folder)),
-                leftovers.empty()
-                    ? "free some space or write to another disk"
-                    : fmt::format("remove what runs that were killed left behind, such as {}, or write to "
-                                  "another disk",
-                                  shown(leftovers.front())));
+    throw Error(
+        Exit::space, where,
+        fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
+                    text::bytes(available), shown(folder)),
+        leftovers.empty()
+            ? "free some space or write to another disk"
+            : fmt::format(
+                  "remove what killed runs left behind (if none is still at work), such as {}, or write to "
+                  "another disk",
+                  shown(leftovers.front())));
 }
 
 std::string index_json(const std::vector<FileLayout>& layouts, const fs::path& output) {
@@ -190,7 +192,9 @@ void check_output(const Output::Settings& settings, uint64_t bytes, std::span<co
                             fmt::format("this is the input {} itself", shown(input)),
                             "give the output another name");
         std::error_code ignored;
-        if (!fs::is_regular_file(name, ignored) && !fs::is_symlink(name, ignored))
+        // A link is followed: one to a device or a pipe would be replaced by a file.
+        const fs::file_type type = fs::status(name, ignored).type();
+        if (type != fs::file_type::regular && type != fs::file_type::not_found)
             fail(Exit::usage, os::utf8(name), "this exists and is no regular file");
         if (!settings.replace)
             throw Error(Exit::usage, os::utf8(name), "the output exists already", "--force replaces it");

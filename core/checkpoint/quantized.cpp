@@ -243,6 +243,13 @@ class Search {
 
 }  // namespace
 
+std::vector<std::string_view> companion_suffixes() {
+    std::vector<std::string_view> result = {marker_suffix};
+    for (const Suffix& suffix : suffixes)
+        result.push_back(suffix.text);
+    return result;
+}
+
 std::vector<QuantizedLayer> quantized_layers(const Checkpoint& checkpoint) {
     return Search(checkpoint).run();
 }

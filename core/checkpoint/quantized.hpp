@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/checkpoint/checkpoint.hpp"
@@ -15,6 +16,10 @@ struct QuantizedLayer {
     std::string evidence;                 // the tensor or header entry that told
     std::vector<std::string> companions;  // whole names of the tensors beside the weight
 };
+
+// Suffixes of a layer's name under which tensors beside its weight lie, in any layout: ".weight_scale",
+// ".comfy_quant".
+std::vector<std::string_view> companion_suffixes();
 
 // Finds every layer with scales, markers or an entry in the header's quantization metadata, in ascending
 // order of names. Scales, empty markers and markers for the whole file prove nothing for a weight in F16,

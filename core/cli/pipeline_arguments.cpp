@@ -7,7 +7,8 @@
 namespace halftone::cli {
 namespace {
 
-std::string quoted_path(const std::string& path) {
+std::string quoted_path(const std::string& path, const std::string& option) {
+    if (path.empty()) throw Error(Exit::usage, option, "the path is empty");
     return text::toml_quoted(os::utf8(std::filesystem::absolute(path)));
 }
 
@@ -35,9 +36,9 @@ void add_pipeline_arguments(Arguments& arguments) {
 Pipeline pipeline_from(const Arguments& arguments) {
     std::vector<Override> overrides;
     if (arguments.has("input"))
-        overrides.push_back({"input.path", quoted_path(arguments.text("input")), "--input"});
+        overrides.push_back({"input.path", quoted_path(arguments.text("input"), "--input"), "--input"});
     if (arguments.has("output"))
-        overrides.push_back({"output.path", quoted_path(arguments.text("output")), "--output"});
+        overrides.push_back({"output.path", quoted_path(arguments.text("output"), "--output"), "--output"});
     for (const std::string& given : arguments.all("set"))
         overrides.push_back(parsed_override(given));
     if (arguments.has("force")) overrides.push_back({"output.replace", "true", "--force"});

@@ -63,7 +63,7 @@ int list(Context& context, Registry& registry, bool json) {
         whole["folders"] = Json::array();
         for (const auto& folder : registry.folders().in_order())
             whole["folders"].push_back(os::utf8(folder));
-        context.out << whole.dump(2) << "\n";
+        context.out << pretty(whole);
         return 0;
     }
     TextTable table;
@@ -144,7 +144,7 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
                                        {"loaders", label.loaders},
                                        {"activations", label.activations},
                                        {"remark", label.remark}});
-        context.out << whole.dump(2) << "\n";
+        context.out << pretty(whole);
         return 0;
     }
     context.out << fmt::format("{} '{}' {} ({})\n{}\n{}\n", kind_name(plugin.kind), plugin.id, plugin.version,

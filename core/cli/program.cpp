@@ -55,6 +55,7 @@ Shared parse_shared(const std::vector<std::string>& arguments) {
         } else if (one == "--verbose" || one == "-v") {
             shared.log.least = Level::debug;
         } else if (const auto folder = value_of("--plugin-dir")) {
+            if (folder->empty()) throw Error(Exit::usage, "--plugin-dir", "the path is empty");
             shared.plugin_folders.emplace_back(*folder);
         } else if (const auto style = value_of("--log")) {
             if (*style != "human" && *style != "json")
@@ -152,7 +153,7 @@ int run_program(const std::vector<std::string>& arguments) {
         Log log(shared.log);
         try {
             const int code = run_command_line(shared, log);
-            std::cout.flush();
+            if (!std::cout.flush()) fail(Exit::failed, "standard output", "could not be written completely");
             return code;
         } catch (const Error& error) {
             print_error(log, error);

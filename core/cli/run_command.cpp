@@ -40,7 +40,7 @@ void print_plan(Context& context, const Plan& plan, bool json) {
         context.log.warning(fmt::format("as things are, a run would fail: {}", error.what()));
     }
     if (json)
-        context.out << plan_json(plan).dump(2) << "\n";
+        context.out << pretty(plan_json(plan));
     else
         context.out << plan_table(plan, {.width = context.terminal ? context.width : 0});
 }
@@ -62,7 +62,7 @@ void write_report(const Plan& plan, const RunFigures& figures) {
     const std::filesystem::path& path = plan.pipeline.report.json;
     if (path.empty()) return;
     std::ofstream file(path, std::ios::binary);
-    file << run_json(plan, figures).dump(2) << "\n";
+    file << pretty(run_json(plan, figures));
     if (!file.flush())
         fail(Exit::failed, os::utf8(path), "the report could not be written (the output itself is complete)");
 }
@@ -71,6 +71,7 @@ void write_report(const Plan& plan, const RunFigures& figures) {
 Plan plan_after_looking(Context& context, Plan first, Registry& registry, Workers& workers, bool show) {
     context.log.info("reading all weights once to find NaN and infinities (on_nonfinite = \"keep\")");
     Progress progress;
+    set_totals_of_looking(progress, first);
     PlanKnowledge knowledge;
     {
         const ProgressDisplay shown = show_progress(context, progress, show);
@@ -101,8 +102,9 @@ int run(Context& context, const Arguments& arguments) {
 
     const std::unique_ptr<Output> output = open_output(plan);
     for (const std::filesystem::path& leftover : output->leftovers())
-        context.log.warning(fmt::format("{} was left behind by a run that was killed; it can be removed",
-                                        os::utf8(leftover)));
+        context.log.warning(
+            fmt::format("{} is of another run that was killed or is still at work; remove it if none is",
+                        os::utf8(leftover)));
     Progress progress;
     set_totals(progress, plan);
     {
@@ -116,7 +118,7 @@ int run(Context& context, const Arguments& arguments) {
                              .threads = workers.threads()};
     write_report(plan, figures);
     if (arguments.has("json"))
-        context.out << run_json(plan, figures).dump(2) << "\n";
+        context.out << pretty(run_json(plan, figures));
     else if (context.log.settings().style == Log::Style::json)
         context.log.event("done",
                           fmt::format("\"seconds\": {:.3f}, \"quantized\": {}, \"bytes_after\": {}",

@@ -7,18 +7,32 @@ namespace {
 
 constexpr const char* quantization_key = "_quantization_metadata";
 
+// Entries that tell of the old contents as a whole and are false as soon as anything changes.
 bool describes_old_contents(const std::string& key) {
-    return key == "modelspec.hash_sha256" || key.starts_with("sshs_") || key.starts_with("halftone.") ||
-           key == quantization_key;
+    return key == "modelspec.hash_sha256" || key.starts_with("sshs_") || key.starts_with("halftone.");
 }
 
-Json old_layers(const Metadata& input) {
-    const auto entry = std::ranges::find(input, quantization_key, &Metadata::value_type::first);
-    if (entry == input.end()) return Json::object();
-    const Json parsed = Json::parse(entry->second, nullptr, /*allow_exceptions=*/false);
-    if (!parsed.is_object() || !parsed.contains("layers") || !parsed["layers"].is_object())
-        return Json::object();
-    return parsed["layers"];
+const std::string* quantization_text(const Metadata& metadata) {
+    const auto entry = std::ranges::find(metadata, quantization_key, &Metadata::value_type::first);
+    return entry == metadata.end() ? nullptr : &entry->second;
+}
+
+// The quantization metadata of one file, as an object with an object of layers in it.
+Json quantization_of(const Metadata& metadata) {
+    const std::string* text = quantization_text(metadata);
+    Json parsed = text ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+    if (!parsed.is_object()) parsed = Json{{"format_version", "1.0"}};
+    if (!parsed.contains("layers") || !parsed["layers"].is_object()) parsed["layers"] = Json::object();
+    return parsed;
+}
+
+// Whether the files' entries hold for the output as they are: then they are not written anew, but kept to the
+// byte.
+bool still_true(const std::vector<Metadata>& files, const LayerChanges& changes) {
+    if (!changes.written.empty() || files.size() != 1) return false;
+    const Json old = quantization_of(files.front());
+    return std::ranges::none_of(changes.touched,
+                                [&](const std::string& layer) { return old["layers"].contains(layer); });
 }
 
 }  // namespace
@@ -40,24 +54,24 @@ std::string python_json(const Json& value) {
 
 Metadata output_metadata(const Metadata& input, const std::vector<Metadata>& files,
                          const LayerChanges& changes) {
+    const bool verbatim = still_true(files, changes);
     Metadata result;
-    std::ranges::copy_if(input, std::back_inserter(result),
-                         [](const auto& entry) { return !describes_old_contents(entry.first); });
-    Json layers = Json::object();
+    std::ranges::copy_if(input, std::back_inserter(result), [&](const auto& entry) {
+        return !describes_old_contents(entry.first) && (verbatim || entry.first != quantization_key);
+    });
+    if (verbatim) return result;
+
+    Json whole = quantization_of(input), layers = Json::object();
     for (const Metadata& file : files) {
-        const Json old = old_layers(file);
-        for (const auto& [layer, configuration] : old.items())
-            if (!changes.touched.contains(layer) && !changes.written.contains(layer))
-                layers[layer] = configuration;
+        const Json old = quantization_of(file);
+        for (const auto& [layer, configuration] : old["layers"].items())
+            if (!changes.touched.contains(layer)) layers[layer] = configuration;
     }
     for (const auto& [layer, configuration] : changes.written)
         layers[layer] = configuration;
-    if (!layers.empty()) {
-        Json whole;
-        whole["format_version"] = "1.0";
-        whole["layers"] = std::move(layers);
-        result.emplace_back(quantization_key, python_json(whole));
-    }
+    if (layers.empty()) return result;
+    whole["layers"] = std::move(layers);
+    result.emplace_back(quantization_key, python_json(whole));
     return result;
 }
 

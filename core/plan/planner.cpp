@@ -1,7 +1,6 @@
 #include "core/plan/planner.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -26,10 +25,6 @@ Checkpoint open_input(const Pipeline::Input& input) {
                     "check [input] path; a relative one starts at the pipeline's folder");
     return Checkpoint::open(input.path);
 }
-
-// Suffixes under which loaders look for a layer's scales and configuration, in any dialect.
-constexpr std::array<std::string_view, 6> stale_suffixes = {
-    ".comfy_quant", ".weight_scale", ".weight_scale_2", ".scale_weight", ".input_scale", ".scale_input"};
 
 bool is_loaded_by_mainline(const std::string& loaders) {
     for (const std::string& loader : text::split(loaders, ';')) {
@@ -123,7 +118,9 @@ PlannedTensor Planner::keep(uint32_t index, std::string reason, std::string reas
     return result;
 }
 
-PlannedTensor Planner::remove(uint32_t index, std::string reason) const {
+PlannedTensor Planner::remove(uint32_t index, std::string reason) {
+    const std::string& name = tensor(index).name;
+    if (name.ends_with(".weight")) changes_.touched.insert(std::string(layer_name(name)));
     PlannedTensor result;
     result.source = index;
     result.action = Action::remove;
@@ -147,15 +144,10 @@ PlannedTensor Planner::decide(uint32_t index) {
     if (companions_before_.contains(source.name)) return keep(index, "belongs to a quantized layer");
     if (rule >= 0 && plan_.pipeline.rules[rule].action == RuleAction::keep) return keep(index, by_rule);
 
-    if (source.name.ends_with(".weight") && quantized_before_.contains(layer)) {
-        kept_quantized_.push_back(source.name);
-        const std::string& label = quantized_before_.find(layer)->second.label;
-        const std::string reason = "already quantized";
-        if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
-            throw Error(Exit::input, source.name, reason + (label.empty() ? "" : " as " + label),
-                        "start from the full-precision checkpoint, or set [quantize] on_refusal = \"keep\"");
-        return keep(index, reason + (label.empty() ? "" : " as " + label), reason);
-    }
+    std::string reason;
+    const ResolvedTreatment& treatment = wanted_treatment(source, rule, verdict, reason);
+    if (source.name.ends_with(".weight") && quantized_before_.contains(layer))
+        return keep_quantized(index, layer, treatment.format != nullptr);
     std::string obstacle = not_a_matrix(source);
     if (!obstacle.empty()) {
         const bool packed = source.dtype == HT_DTYPE_I8 || source.dtype == HT_DTYPE_U8;
@@ -163,18 +155,66 @@ PlannedTensor Planner::decide(uint32_t index) {
             unknown_layout_.push_back(source.name);
         return keep(index, std::move(obstacle));
     }
-    if (rule >= 0) return quantize(index, by_rule_[rule], verdict.flags);
-    if (prefix_ == "model.diffusion_model." && !source.name.starts_with(prefix_))
-        return keep(index, "outside the diffusion model");
-    if (is_embedding(source.name))
-        return embeddings_.format ? quantize(index, embeddings_, verdict.flags) : keep(index, "embedding");
-    if (verdict.action == HT_ACTION_KEEP)
-        return fallback_ ? quantize(index, *fallback_, verdict.flags) : keep(index, verdict.reason);
-    return quantize(index, primary_, verdict.flags);
+    return treatment.format ? quantize(index, treatment, verdict.flags) : keep(index, reason);
+}
+
+// What the pipeline and the profile want done with a matrix. Without a format it is kept, for the reason
+// given.
+const ResolvedTreatment& Planner::wanted_treatment(const Tensor& source, int rule, const Verdict& verdict,
+                                                   std::string& reason) const {
+    static const ResolvedTreatment nothing{};
+    reason = "the pipeline says keep";
+    if (rule >= 0) return by_rule_[static_cast<size_t>(rule)];
+    if (prefix_ == "model.diffusion_model." && !source.name.starts_with(prefix_)) {
+        reason = "outside the diffusion model";
+        return nothing;
+    }
+    if (is_embedding(source.name)) {
+        reason = "embedding";
+        return embeddings_;
+    }
+    if (verdict.action == HT_ACTION_KEEP) {
+        reason = verdict.reason;
+        return fallback_ ? *fallback_ : nothing;
+    }
+    return primary_;
+}
+
+// A weight that has scales already. Taken for plain numbers it would be ruined; it stays only where nobody
+// wants it quantized.
+PlannedTensor Planner::keep_quantized(uint32_t index, const std::string& layer, bool wanted) {
+    const std::string& label = quantized_before_.find(layer)->second.label;
+    const std::string reason = "already quantized" + (label.empty() ? "" : " as " + label);
+    if (wanted)
+        throw Error(
+            Exit::input, tensor(index).name, reason,
+            "start from the full-precision checkpoint, or leave such layers as they are with a [[rule]] that "
+            "has action = \"keep\"");
+    kept_quantized_.push_back(layer);
+    return keep(index, reason, "already quantized");
+}
+
+// Loaders look at the whole file to tell the legacy layout from the other: a mixture would lose its scales
+// silently.
+void Planner::check_kept_layouts() const {
+    if (changes_.touched.empty()) return;
+    for (const auto& [name, layer] : quantized_before_) {
+        const auto is_legacy = [](const std::string& companion) {
+            return companion.ends_with(".scale_weight");
+        };
+        const bool legacy = std::ranges::any_of(layer.companions, is_legacy);
+        if (changes_.touched.contains(name) || layer.companions.empty() ||
+            legacy == (dialect_ == HT_DIALECT_LEGACY))
+            continue;
+        throw Error(
+            Exit::input, name,
+            fmt::format("it stays quantized in {} layout, and no loader takes both layouts in one file",
+                        legacy ? "the legacy" : "another"),
+            "start from the full-precision checkpoint, or set [output] layout to the one the file has");
+    }
 }
 
 PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatment, uint32_t flags) {
-    if (!treatment.format) return keep(index, "the pipeline says keep");
     const Tensor& source = tensor(index);
     if (knowledge_.nonfinite.contains(source.name)) return keep(index, "holds NaN or infinities");
     const std::string layer(layer_name(source.name));
@@ -267,8 +307,8 @@ void Planner::drop_what_is_replaced() {
             return name.ends_with(suffix) &&
                    changes_.touched.contains(name.substr(0, name.size() - suffix.size()));
         };
-        if (written.contains(name) || std::ranges::any_of(stale_suffixes, stale))
-            planned = remove(planned.source, "replaced by the new quantization");
+        if (written.contains(name) || std::ranges::any_of(companion_suffixes(), stale))
+            planned = remove(planned.source, "its layer was removed or quantized anew");
     }
 }
 
@@ -301,7 +341,6 @@ void Planner::count() {
                 break;
             case Action::remove:
                 ++totals.removed;
-                changes_.touched.insert(std::string(layer_name(source.name)));
                 break;
         }
     }
@@ -316,9 +355,8 @@ void Planner::add_collected_warnings() {
             fmt::format("source already 8-bit: {} quantized from values that have lost precision before",
                         listed(eight_bit_)));
     if (!kept_quantized_.empty())
-        plan_.warnings.push_back(fmt::format(
-            "already quantized and kept as it is: {}; quantize the full-precision checkpoint instead",
-            listed(kept_quantized_)));
+        plan_.warnings.push_back(
+            fmt::format("already quantized, and left as they are: {}", listed(kept_quantized_)));
     if (!unknown_layout_.empty())
         plan_.warnings.push_back(
             fmt::format("integers of no recognizable layout, kept as they are: {}", listed(unknown_layout_)));
@@ -360,6 +398,7 @@ Plan Planner::plan() {
     const auto n = static_cast<uint32_t>(plan_.checkpoint->tensors().size());
     for (uint32_t i = 0; i < n; ++i)
         plan_.tensors.push_back(decide(i));
+    check_kept_layouts();
     drop_what_is_replaced();
     count();
     add_collected_warnings();

@@ -35,7 +35,11 @@ class Planner {
     PlannedTensor decide(uint32_t index);
     PlannedTensor quantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
     PlannedTensor keep(uint32_t index, std::string reason, std::string reason_class = {});
-    PlannedTensor remove(uint32_t index, std::string reason) const;
+    PlannedTensor remove(uint32_t index, std::string reason);
+    PlannedTensor keep_quantized(uint32_t index, const std::string& layer, bool wanted);
+    const ResolvedTreatment& wanted_treatment(const Tensor&, int rule, const Verdict&,
+                                              std::string& reason) const;
+    void check_kept_layouts() const;
     void drop_what_is_replaced();
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void count();

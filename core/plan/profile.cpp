@@ -55,9 +55,14 @@ Profiles Profiles::choose(const Pipeline::ModelChoice& choice, const Checkpoint&
     };
     std::vector<Candidate> candidates;
     for (const std::string& id : automatic ? registry.ids(HT_KIND_MODEL) : choice.profiles) {
-        std::shared_ptr<const Model> model = registry.model(id, choice.where);
-        Score score = model->score(facts);
-        candidates.push_back({std::move(model), std::move(score)});
+        try {
+            std::shared_ptr<const Model> model = registry.model(id, choice.where);
+            Score score = model->score(facts);
+            candidates.push_back({std::move(model), std::move(score)});
+        } catch (const Error& error) {
+            if (!automatic) throw;
+            warnings.push_back(fmt::format("profile '{}' is not considered: {}", id, error.what()));
+        }
     }
 
     std::vector<std::string> parts;

@@ -7,6 +7,7 @@
 namespace halftone {
 
 Bands::Bands(uint64_t rows, uint64_t cols, uint64_t granule_rows) : rows_(rows), cols_(cols) {
+    granule_rows = std::min(granule_rows, std::max<uint64_t>(rows, 1));  // "never split" may be a huge number
     // 128 Ki elements are 512 KiB as float32: with the source beside them they stay in a second-level cache,
     // and the cost of a read call is spread over enough of them.
     constexpr uint64_t wanted = 128 * 1024;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fmt/format.h>
 #include <mutex>
 
@@ -27,6 +28,13 @@ std::vector<uint32_t> in_file_order(const Plan& plan) {
 
 const Tensor& source_of(const Plan& plan, const PlannedTensor& planned) {
     return plan.checkpoint->tensors()[planned.source];
+}
+
+std::vector<const Tensor*> quantized_matrices(const Plan& plan) {
+    std::vector<const Tensor*> matrices;
+    for (const PlannedTensor& planned : plan.tensors)
+        if (planned.action == Action::quantize) matrices.push_back(&source_of(plan, planned));
+    return matrices;
 }
 
 uint64_t work_of(const Plan& plan, const PlannedTensor& planned) {
@@ -57,11 +65,21 @@ void copy(const Plan& plan, const PlannedTensor& planned, const Output& output, 
     });
 }
 
-bool overflows_f16(std::span<const float> values) {
-    constexpr float first_that_rounds_to_infinity = 65520.0f;
-    return std::ranges::any_of(values, [](float value) {
-        return std::isfinite(value) && std::fabs(value) >= first_that_rounds_to_infinity;
-    });
+// Finite values that the narrower type would make infinite. Asked of the source: a double may be lost already
+// as a float.
+bool overflows(ht_dtype to, const Tensor& tensor, std::span<const std::byte> source,
+               std::span<const float> values) {
+    const double limit = to == HT_DTYPE_F16 ? 65520.0 : 0x1.FFp127;  // the first that rounds to infinity
+    const auto too_large = [limit](double value) {
+        return std::isfinite(value) && std::fabs(value) >= limit;
+    };
+    if (tensor.dtype != HT_DTYPE_F64) return std::ranges::any_of(values, too_large);
+    for (size_t i = 0; i + sizeof(double) <= source.size(); i += sizeof(double)) {
+        double value;
+        std::memcpy(&value, source.data() + i, sizeof value);
+        if (too_large(value)) return true;
+    }
+    return false;
 }
 
 void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
@@ -76,9 +94,10 @@ void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, 
         [&](uint64_t first, uint64_t count, Scratch& scratch) {
             const WidenedBand band = read_band(*plan.checkpoint, tensor, {first, 0, count, 1}, scratch);
             const std::span<const float> values(band.view.at, count);
-            if (to.dtype == HT_DTYPE_F16 && overflows_f16(values))
-                throw Error(Exit::failed, tensor.name, "has values that are too large for F16",
-                            "set [output] kept = \"bf16\", or keep this tensor as it is");
+            if (overflows(to.dtype, tensor, scratch.source.bytes().first(count * from_bytes), values))
+                throw Error(Exit::failed, tensor.name,
+                            fmt::format("has values that are too large for {}", dtype::name(to.dtype)),
+                            "choose another [output] kept; \"source\" leaves tensors as they are");
             const auto narrowed = Scratch::sized(scratch.encoded, count * to_bytes);
             narrow(to.dtype, values, narrowed);
             output.write(to.file, to.offset + first * to_bytes, narrowed);
@@ -136,18 +155,19 @@ void execute(const Plan& plan, const Output& output, Workers& workers, Progress&
     });
 }
 
+void set_totals_of_looking(Progress& progress, const Plan& plan) {
+    const std::vector<const Tensor*> matrices = quantized_matrices(plan);
+    progress.tensors_total = matrices.size();
+    progress.work_total = 0;
+    for (const Tensor* matrix : matrices)
+        progress.work_total += matrix->bytes;
+    progress.bytes_total = progress.work_total;
+}
+
 PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& progress) {
     PlanKnowledge result;
     std::mutex mutex;
-    std::vector<const Tensor*> matrices;
-    progress.work_total = 0;
-    for (const PlannedTensor& planned : plan.tensors)
-        if (planned.action == Action::quantize) {
-            matrices.push_back(&source_of(plan, planned));
-            progress.work_total += matrices.back()->bytes;
-        }
-    progress.bytes_total = progress.work_total;
-    progress.tensors_total = matrices.size();
+    const std::vector<const Tensor*> matrices = quantized_matrices(plan);
     workers.each_job(matrices.size(), [&](uint64_t index) {
         const Tensor& tensor = *matrices[index];
         const uint64_t element = dtype::bits(tensor.dtype) / 8;

@@ -21,6 +21,9 @@ std::unique_ptr<Output> open_output(const Plan&);
 // Whether open_output() would find a place and room, without creating anything; throws what it would throw.
 void check_output(const Plan&);
 
+// The totals of look_for_nonfinite(). To be set before the progress is shown, like those of a run.
+void set_totals_of_looking(Progress&, const Plan&);
+
 // Reads every matrix that the plan would quantize, and returns the names of those that hold NaN or
 // infinities.
 PlanKnowledge look_for_nonfinite(const Plan&, Workers&, Progress&);

@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/run/bands.hpp"
+#include "plugins/call.hpp"
 
 namespace halftone {
 namespace {
@@ -24,7 +25,8 @@ class QuantizeJob {
 
     void run() {
         const ht_facts& facts = format_.facts();
-        const uint64_t granules = (format_.source().rows + facts.granule_rows - 1) / facts.granule_rows;
+        const uint64_t rows = format_.source().rows;
+        const uint64_t granules = rows / facts.granule_rows + (rows % facts.granule_rows != 0);
         const auto memory = workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes);
         grid_ = format_.make_grid();
         fit_globally(granules);
@@ -113,7 +115,16 @@ class QuantizeJob {
 
 void quantize(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
               Progress& progress) {
-    QuantizeJob(plan, planned, output, workers, progress).run();
+    const std::string& name = plan.checkpoint->tensors()[planned.source].name;
+    try {
+        QuantizeJob(plan, planned, output, workers, progress).run();
+    } catch (const Refusal& refusal) {  // a promise broken: prepare() is where a tensor is refused
+        throw Error(Exit::plugin, name,
+                    fmt::format("{} gave up: {}", planned.plan->plugin(), refusal.what()));
+    } catch (const Error& error) {
+        if (error.code() != Exit::plugin) throw;
+        throw Error(error.code(), name, error.what(), error.advice());
+    }
 }
 
 uint64_t passes_over(const FormatPlan& format) {

@@ -85,6 +85,9 @@ void Workers::each_band(uint64_t n, uint64_t bytes, const std::function<void(uin
     // Isolated: while this job waits for its last bands, its thread must not start another job on top of it.
     tbb::this_task_arena::isolate(
         [&] { tbb::parallel_for(tbb::blocked_range<uint64_t>(0, n), work, tbb::simple_partitioner()); });
+    // Another job has failed, and its exception is the one that counts: bands of this one were left out
+    // quietly.
+    if (tbb::is_current_task_group_canceling()) throw Error(Exit::interrupted, "", "stopped with the rest");
 }
 
 std::shared_ptr<void> Workers::reserve(uint64_t bytes) {

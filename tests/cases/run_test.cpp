@@ -289,13 +289,50 @@ TEST_F(RunTest, EmbeddingsAreQuantizedOnRequest) {
               HT_DTYPE_F8_E4M3);
 }
 
-TEST_F(RunTest, AQuantizedLayerIsRecognizedAndLeftAlone) {
+TEST_F(RunTest, AQuantizedLayerIsRecognizedAndRefusedWithAdvice) {
     pipeline();
     ASSERT_EQ(run().code, 0);
     std::filesystem::rename(folder_ / "out.safetensors", folder_ / "in.safetensors");
     const Finished again = run();
-    EXPECT_EQ(again.code, 2);
-    EXPECT_NE(again.err.find("already quantized"), std::string::npos) << again.err;
+    EXPECT_EQ(again.code, 3);
+    EXPECT_NE(again.err.find("blocks.0.attn.weight: already quantized as float8_e4m3fn"), std::string::npos)
+        << again.err;
+    EXPECT_NE(again.err.find("full-precision"), std::string::npos) << again.err;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "out.safetensors"));
+}
+
+TEST_F(RunTest, QuantizedLayersStayWithTheirCompanionsWhereARuleKeepsThem) {
+    pipeline("[[rule]]\nmatch = \"blocks.0.*\"\naction = \"keep\"\n");
+    ASSERT_EQ(run().code, 0);
+    std::filesystem::rename(folder_ / "out.safetensors", folder_ / "in.safetensors");
+    pipeline("[[rule]]\nmatch = [\"blocks.1.*\", \"tiny*\"]\naction = \"keep\"\n");
+    const Finished again = run();
+    ASSERT_EQ(again.code, 0) << again.err;
+    const Checkpoint before = Checkpoint::open(folder_ / "in.safetensors");
+    const Checkpoint after = Checkpoint::open(folder_ / "out.safetensors");
+    for (const char* name :
+         {"blocks.1.attn.weight", "blocks.1.attn.weight_scale", "blocks.1.attn.comfy_quant"})
+        EXPECT_EQ(after.read_all(*after.find(name)), before.read_all(*before.find(name))) << name;
+    std::map<std::string, std::string> metadata(after.metadata().begin(), after.metadata().end());
+    EXPECT_EQ(Json::parse(metadata["_quantization_metadata"])["layers"].size(), 4u);
+
+    // The legacy layout cannot stand beside it in one file.
+    const Finished mixed = run({"--force", "--set", "output.layout=legacy"});
+    EXPECT_EQ(mixed.code, 3) << mixed.err;
+    EXPECT_NE(mixed.err.find("layout"), std::string::npos) << mixed.err;
+}
+
+TEST_F(RunTest, ARemovedLayerTakesItsCompanionsAlong) {
+    pipeline();
+    ASSERT_EQ(run().code, 0);
+    std::filesystem::rename(folder_ / "out.safetensors", folder_ / "in.safetensors");
+    pipeline("[[rule]]\nmatch = \"tiny.weight\"\naction = \"remove\"\n");
+    const Finished finished = run({"--set", "quantize.format=keep"});
+    ASSERT_EQ(finished.code, 0) << finished.err;
+    const Checkpoint after = Checkpoint::open(folder_ / "out.safetensors");
+    for (const Tensor& tensor : after.tensors())
+        EXPECT_FALSE(tensor.name.starts_with("tiny.")) << tensor.name;
+    EXPECT_NE(after.find("blocks.0.attn.weight_scale"), nullptr);
 }
 
 TEST_F(RunTest, PlainEightBitFloatsAreASourceLikeAnyOther) {
@@ -375,7 +412,7 @@ TEST_F(RunTest, ShardsInAndOutHoldTheSameTensors) {
 
     // Shards are an input like any other: what is kept there is copied from whichever file holds it.
     const Finished again = run({"-i", index.string(), "-o", (folder_ / "again.safetensors").string()});
-    EXPECT_EQ(again.code, 2) << "everything is quantized already: " << again.err;
+    EXPECT_EQ(again.code, 3) << "everything is quantized already: " << again.err;
 }
 
 TEST_F(RunTest, DryRunAndPlanAgreeAndTouchNothing) {

@@ -48,6 +48,7 @@ void catch_interrupts() {
     action.sa_handler = on_interrupt;
     action.sa_flags = SA_RESTART;
     ::sigfillset(&action.sa_mask);
+    ::signal(SIGXFSZ, SIG_IGN);  // a file-size limit shall be a failed write, which is cleaned up after
     for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
         // Whoever started us may have switched a signal off: nohup, a shell's background job.
         struct sigaction before {};

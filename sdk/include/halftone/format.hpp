@@ -23,9 +23,9 @@
 //     };
 //     HALFTONE_FORMAT(Thirds)
 //
-// Optional members: begin, rotate, fit_pass with fit_fold, fit_seal, table, extension. What each must do
-// stands in format.h. toolbox/scalar_format.hpp writes most of them for formats that round one element at a
-// time.
+// Optional members: options, labels, begin, rotate, fit_pass with fit_fold, fit_seal, table, extension. What
+// each must do stands in format.h. toolbox/scalar_format.hpp writes most of them for formats that round one
+// element at a time.
 #pragma once
 
 #include <memory>
@@ -131,14 +131,19 @@ const Format& of(const void* plan) {
 
 template <class F>
 struct FormatTable {
-    static constexpr auto labels = pointers(F::labels);
+    static constexpr auto labels = [] {
+        if constexpr (requires { F::labels; })
+            return pointers(F::labels);
+        else
+            return std::array<const ht_label*, 0>{};
+    }();
 
     static constexpr ht_format table() {
         ht_format t{};
         t.size = sizeof t;
         t.prepare = [](const ht_source* source, ht_values values, void** plan, ht_error* error) noexcept {
             return guarded(error, [&] {
-                *plan = std::make_unique<Planned<F>>(*source, Options(F::options, values)).release();
+                *plan = std::make_unique<Planned<F>>(*source, Options(options_of<F>(), values)).release();
             });
         };
         t.release = [](void* plan) noexcept { delete static_cast<Planned<F>*>(plan); };
@@ -149,7 +154,7 @@ struct FormatTable {
         t.recognize = [](const ht_layer* layer, ht_value* const* values, ht_source* source,
                          ht_error* error) noexcept {
             return guarded(error, [&] {
-                OptionsOut options(F::options, values);
+                OptionsOut options(options_of<F>(), values);
                 F::recognize(*layer, options, *source);
             });
         };
@@ -236,7 +241,7 @@ inline constexpr ht_format format_table = FormatTable<F>::table();
 
 template <class F>
 struct PluginOptions {
-    static constexpr auto at = pointers(F::options);
+    static constexpr auto at = option_pointers<F>();
 };
 
 }  // namespace detail

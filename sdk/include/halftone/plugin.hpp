@@ -21,7 +21,8 @@ namespace halftone {
 inline namespace v1 {
 
 // Throw it where a tensor cannot be taken; the text says why, and which value was seen. Anything else that is
-// thrown fails the job.
+// thrown fails the job. Functions that return void and work on bands must not throw: they cannot say so, and
+// the process would end.
 class Refused : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -43,6 +44,22 @@ constexpr std::array<const T*, N> pointers(const T (&rows)[N]) {
     for (size_t i = 0; i < N; ++i)
         result[i] = &rows[i];
     return result;
+}
+
+// What a class declares as `options` and `labels`; nothing if it has none.
+template <class Plugin>
+constexpr std::span<const ht_option> options_of() {
+    if constexpr (requires { Plugin::options; })
+        return Plugin::options;
+    else
+        return {};
+}
+template <class Plugin>
+constexpr auto option_pointers() {
+    if constexpr (requires { Plugin::options; })
+        return pointers(Plugin::options);
+    else
+        return std::array<const ht_option*, 0>{};
 }
 
 // ------------------------------------------------------------------------------------------------ options

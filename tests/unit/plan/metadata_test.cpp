@@ -45,6 +45,20 @@ TEST(OutputMetadata, MergesEntriesOfLayersThatStayWithNewOnes) {
     EXPECT_EQ(layers["changes"]["format"], "new");
 }
 
+TEST(OutputMetadata, KeepsTheEntryToTheByteWhereItStaysTrue) {
+    const Metadata input = {
+        {"a", "1"},
+        {"_quantization_metadata", R"({"layers":{"stays": {"format":"x"}},  "format_version": "2.0"})"},
+        {"b", "2"}};
+    LayerChanges changes;
+    changes.touched = {"another"};
+    EXPECT_EQ(output_metadata(input, {input}, changes), input);
+    changes.written["another"] = Json{{"format", "y"}};
+    const Metadata merged = output_metadata(input, {input}, changes);
+    EXPECT_EQ(Json::parse(merged.back().second)["format_version"], "2.0");
+    EXPECT_EQ(layers_of(merged).size(), 2u);
+}
+
 TEST(OutputMetadata, CollectsTheEntriesOfAllShards) {
     const auto shard = [](const std::string& layer) {
         return Metadata{{"_quantization_metadata", R"({"layers": {")" + layer + R"(": {"format": "x"}}})"}};
@@ -54,9 +68,11 @@ TEST(OutputMetadata, CollectsTheEntriesOfAllShards) {
     EXPECT_TRUE(layers.contains("b"));
 }
 
-TEST(OutputMetadata, DropsAnEntryThatIsNoJson) {
+TEST(OutputMetadata, ReplacesAnEntryThatIsNoJson) {
     const Metadata input = {{"_quantization_metadata", "{broken"}};
-    EXPECT_TRUE(output_metadata(input, {input}, {}).empty());
+    LayerChanges changes;
+    changes.written["a"] = Json{{"format", "new"}};
+    EXPECT_EQ(layers_of(output_metadata(input, {input}, changes)).size(), 1u);
 }
 
 TEST(SetMetadata, ReplacesOrAppends) {
