@@ -167,6 +167,11 @@ void File::write(uint64_t offset, std::span<const std::byte> from) const {
 
 void File::preallocate(uint64_t bytes) const {
     const auto length = static_cast<off_t>(bytes);
+    // Asked first: a file system may take all the space there is before it finds that it is not enough, and
+    // others on the machine would run out of it meanwhile.
+    struct statvfs disk {};
+    if (::fstatvfs(descriptor_, &disk) == 0 && bytes > static_cast<uint64_t>(disk.f_bavail) * disk.f_frsize)
+        refuse(path_, "reserve space", ENOSPC, Exit::failed);
 #if defined(__linux__)
     // Not posix_fallocate(): where the file system cannot reserve, it writes the whole file.
     const int result =
