@@ -1,5 +1,7 @@
-// The element header on a device: compiled by the test nvcc_compiles_fp8_elements, run by nobody.
+// The element headers on a device: compiled by the test nvcc_compiles_fp8_elements, run by nobody.
 
+#include <halftone/toolbox/blocked_scales.hpp>
+#include <halftone/toolbox/float4.hpp>
 #include <halftone/toolbox/float8.hpp>
 
 using namespace halftone::toolbox;
@@ -18,6 +20,14 @@ __global__ void snap(const float* x, float pre, float post, uint8_t* codes, floa
 
 template __global__ void snap<E4m3fn>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
 template __global__ void snap<E5m2>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<E2m1>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+
+__global__ void pack(const uint8_t* codes, uint8_t* packed, uint8_t* scales, BlockedScales layout, size_t n) {
+    const size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x;
+    if (i >= n) return;
+    packed[i] = FirstHigh::pack(codes[2 * i], codes[2 * i + 1]);
+    scales[layout.offset(i / layout.cols, i % layout.cols)] = FirstHigh::first(packed[i]);
+}
 
 // The same functions on the host side of the same file.
 uint8_t on_the_host(float x) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/interop/golden/ anew: what PyTorch, ml_dtypes and convert_to_quant make of hard inputs.
+"""Writes tests/interop/golden/ anew: what PyTorch, ml_dtypes, convert_to_quant and comfy-kitchen make of hard inputs.
 
 The C++ tests compare with these files, so that they need no Python. Casts are run lengths: every code and how many
 neighbouring inputs give it.
@@ -11,6 +11,7 @@ import sys
 import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
+import nvfp4_references
 import torch
 from matrices import adversarial
 
@@ -70,7 +71,7 @@ def write_matrices(out):
                 out.write(" ".join(ref.float_words(text[1])) + "\n")
 
 
-FILES = {"fp8_casts.txt": write_casts, "fp8_matrices.txt": write_matrices}
+FILES = {"fp8_casts.txt": write_casts, "fp8_matrices.txt": write_matrices, "nvfp4_matrices.txt": nvfp4_references.write_golden}
 
 
 def main():

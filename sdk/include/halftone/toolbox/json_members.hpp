@@ -49,6 +49,22 @@ class JsonMembers {
         if (error != std::errc() || end != value->data() + value->size()) return std::nullopt;
         return number;
     }
+    // An array of whole numbers.
+    std::optional<std::vector<int64_t>> wholes(std::string_view key) const {
+        const auto value = find(key);
+        if (!value || value->front() != '[') return std::nullopt;
+        std::vector<int64_t> numbers;
+        for (const char *at = value->data() + 1, *const end = value->data() + value->size() - 1; at < end;) {
+            if (std::string_view(" \t\r\n,").find(*at) != std::string_view::npos) {
+                ++at;
+                continue;
+            }
+            const auto [after, error] = std::from_chars(at, end, numbers.emplace_back());
+            if (error != std::errc()) return std::nullopt;
+            at = after;
+        }
+        return numbers;
+    }
     std::optional<JsonMembers> object(std::string_view key) const {
         const auto value = find(key);
         if (!value || value->front() != '{') return std::nullopt;

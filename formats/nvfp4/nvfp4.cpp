@@ -1,0 +1,340 @@
+// NVFP4: e2m1 in blocks of 16 along a row, an e4m3 scale per block, a float32 scale for the whole.
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <halftone/format.hpp>
+#include <halftone/toolbox/blocked_scales.hpp>
+#include <halftone/toolbox/float4.hpp>
+#include <halftone/toolbox/scalar_levels.hpp>
+#include <halftone/toolbox/stored_layer.hpp>
+
+#include "nvfp4_kernels.hpp"
+
+namespace halftone::nvfp4 {
+
+namespace {
+
+constexpr const char* scale_names[] = {"absmax", "mse", nullptr};
+
+constexpr uint64_t up(uint64_t n, uint64_t to) {
+    return n / to * to + (n % to ? to : 0);
+}
+
+// As PyTorch names the types that it can load weights in.
+struct DtypeName {
+    ht_dtype dtype;
+    const char* name;
+};
+constexpr DtypeName dtype_names[] = {{HT_DTYPE_BF16, "torch.bfloat16"},
+                                     {HT_DTYPE_F16, "torch.float16"},
+                                     {HT_DTYPE_F32, "torch.float32"},
+                                     {HT_DTYPE_F64, "torch.float64"}};
+
+// Runs along rows that the kernels take: whole rows, or pieces of whole blocks gathered into a buffer where a
+// view has gaps between its columns.
+constexpr uint64_t strip = 512;
+
+const float* gathered(const Band& in, uint64_t i, uint64_t j, uint64_t n, float* buffer) {
+    if (in.contiguous_rows()) return &in.at(i, j);
+    for (uint64_t k = 0; k < n; ++k)
+        buffer[k] = in.at(i, j + k);
+    return buffer;
+}
+float* place(const Band& out, uint64_t i, uint64_t j, float* buffer) {
+    return out.contiguous_rows() ? &out.at(i, j) : buffer;
+}
+void spread(const Band& out, uint64_t i, uint64_t j, uint64_t n, const float* buffer) {
+    if (out.contiguous_rows()) return;
+    for (uint64_t k = 0; k < n; ++k)
+        out.at(i, j + k) = buffer[k];
+}
+
+}  // namespace
+
+class Nvfp4 {
+  public:
+    static constexpr PluginInfo info{"nvfp4", "1.0.0",
+                                     "4-bit floating point in blocks of 16 with two levels of scales", "MIT"};
+
+    static constexpr ht_option options[] = {
+        choice("scale", "absmax", scale_names,
+               "how block scales are found: by the largest value, or by trying"),
+        flag("pad", "true", "pad matrices to multiples of 16 with zeros; false: refuse those that need it"),
+    };
+
+    static constexpr ht_label labels[] = {
+        {sizeof(ht_label), 0, "nvfp4", "", "comfyui>=2026-01", "nvfp4, scaled by input_scale or per batch",
+         "multiplied in 4 bits on Blackwell, dequantized elsewhere"},
+    };
+
+    Nvfp4(const ht_source& source, const Options& options)
+        : source_(source),
+          blocks_(up(source.cols, block) / block),
+          stored_rows_(up(source.rows, 16)),
+          scales_{source.rows, blocks_},
+          search_(options.choice("scale") == "mse"),
+          kernels_(kernels(cpu_level())) {
+        if (source.rank != 2 || source.experts != 1)
+            throw Refused("nvfp4 takes plain matrices, and this has " + std::to_string(source.rank) +
+                          " dimensions");
+        if (source.rows == 0 || source.cols == 0) throw Refused("it has no elements");
+        if (source.dialect != HT_DIALECT_COMFY) throw Refused("nvfp4 has no other layout than ComfyUI's");
+        if (source.wants & HT_WANTS_COLUMNS)
+            throw Refused("loaders tell the model by its number of columns, which two codes in a byte halve");
+        const bool pads_rows = stored_rows_ != source.rows, pads = pads_rows || source.cols % block != 0;
+        if (pads_rows && source.wants & HT_WANTS_ROWS)
+            throw Refused("loaders tell the model by its number of rows, and " + std::to_string(source.rows) +
+                          " would be padded to " + std::to_string(stored_rows_));
+        if (pads && !options.flag("pad"))
+            throw Refused("needs rows and columns in multiples of 16, not " + std::to_string(source.rows) +
+                          " x " + std::to_string(source.cols) + ", and pad = false forbids padding");
+    }
+
+    Facts facts() const {
+        Facts facts;
+        facts.stored = {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {stored_rows_, row_bytes()}},
+                        {HT_ROLE_SCALE,
+                         ".weight_scale",
+                         HT_DTYPE_F8_E4M3,
+                         {scales_.padded_rows(), scales_.padded_cols()}},
+                        {HT_ROLE_SCALE_2, ".weight_scale_2", HT_DTYPE_F32, {}}};
+        facts.granule_bytes = row_bytes();
+        facts.grid_bytes = grid_bytes();
+        facts.passes = 1;
+        facts.partial_bytes = sizeof(float);
+        facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
+        facts.scale_kind = HT_SCALE_TILE;
+        facts.scale_rows = 1;
+        facts.scale_cols = block;
+        return facts;
+    }
+
+    void describe(JsonSink sink) const {
+        sink.text("format", "nvfp4").whole("group_size", block);
+        for (const DtypeName& one : dtype_names)
+            if (one.dtype == source_.dtype) sink.text("orig_dtype", one.name);
+        const int64_t shape[] = {static_cast<int64_t>(source_.rows), static_cast<int64_t>(source_.cols)};
+        sink.wholes("orig_shape", shape);
+        sink.begin("params").whole("group_size", block).end();
+        if (source_.wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
+    }
+
+    static void recognize(const ht_layer& found, OptionsOut&, ht_source& source) {
+        const toolbox::StoredLayer layer(found);
+        const ht_tensor* const weight = layer.tensor(".weight");
+        if (!weight || weight->rank != 2 || weight->dtype != HT_DTYPE_U8)
+            throw Refused("it has no U8 matrix as its weight");
+        if (!layer.marker()) throw Refused("it has no marker, and other tools store e2m1 in another order");
+        const auto& marker = *layer.marker();
+        if (marker.text("format") != "nvfp4") throw Refused("its marker does not say 'nvfp4'");
+        if (marker.whole("group_size").value_or(block) != block)
+            throw Refused("its blocks have " + std::to_string(*marker.whole("group_size")) +
+                          " elements, not 16");
+
+        source.dtype = HT_DTYPE_BF16;
+        for (const DtypeName& one : dtype_names)
+            if (marker.text("orig_dtype") == one.name) source.dtype = one.dtype;
+        source.rows = weight->shape[0];
+        source.cols = weight->shape[1] * 2;
+        if (const auto shape = marker.wholes("orig_shape")) {
+            const bool fits = shape->size() == 2 && shape->at(0) > 0 && shape->at(1) > 0 &&
+                              up(static_cast<uint64_t>(shape->at(0)), 16) == source.rows &&
+                              up(static_cast<uint64_t>(shape->at(1)), block) == source.cols;
+            if (!fits) throw Refused("its orig_shape does not become " + shape_text(*weight) + " by padding");
+            source.rows = static_cast<uint64_t>(shape->at(0));
+            source.cols = static_cast<uint64_t>(shape->at(1));
+        }
+        if (weight->shape[0] % 16 != 0 || weight->shape[1] % 8 != 0)
+            throw Refused("its weight " + shape_text(*weight) + " is not padded to multiples of 16");
+        check_scales(layer, {weight->shape[0], weight->shape[1] / 8});
+
+        source.dialect = HT_DIALECT_COMFY;
+        source.wants =
+            marker.flag("full_precision_matrix_mult").value_or(false) ? HT_WANTS_FULL_PRECISION_MM : 0;
+        source.rank = 2;
+        source.shape[0] = source.rows;
+        source.shape[1] = source.cols;
+        source.experts = 1;
+    }
+
+    void begin(std::byte* grid) const {
+        std::memcpy(grid + at_level, levels().level.data(), level_bytes);
+        std::memcpy(grid + at_upper, levels().upper.data(), level_bytes);
+    }
+
+    void fit_pass(uint32_t, const Band& in, const float*, const std::byte*, void* partials) const {
+        auto* const amax = static_cast<float*>(partials);
+        float buffer[strip] = {};
+        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t) {
+            amax[i] = std::max(amax[i], kernels_.largest(gathered(in, i, j, n, buffer), n));
+        });
+    }
+
+    // Where the largest magnitude is 0, or so small that this scale would be, every block is one of zeros.
+    void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
+        const float scale = kernels_.largest(static_cast<const float*>(partials), n) / 2688;
+        *at(grid).tensor_scale = scale > 0 ? scale : 1;
+    }
+
+    void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
+        const Fitted to = at(grid);
+        float buffer[strip] = {};
+        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
+            kernels_.fit(gathered(in, i, j, n, buffer), n, *to.tensor_scale, search_,
+                         column_weight ? column_weight + j : nullptr, to.scale + g, to.pre + g, to.post + g);
+        });
+    }
+
+    void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
+        if (!companions[1]) throw Refused("there is no .weight_scale");
+        if (!companions[2]) throw Refused("there is no .weight_scale_2");
+        const Fitted to = at(grid);
+        std::memcpy(to.tensor_scale, companions[2], sizeof(float));
+        if (!(*to.tensor_scale >= 0) || *to.tensor_scale > FLT_MAX / 2688)
+            throw Refused(".weight_scale_2 is " + std::to_string(*to.tensor_scale) + ", which is no scale");
+        scales_.read(companions[1], to.scale);
+        for (uint64_t g = 0; g < groups(); ++g)
+            if (to.scale[g] > 0x7E)
+                throw Refused("the scale of block " + std::to_string(g % blocks_) + " of row " +
+                              std::to_string(g / blocks_) + " in .weight_scale is negative or NaN");
+        kernels_.steps(to.scale, groups(), *to.tensor_scale, to.pre, to.post);
+    }
+
+    void encode(const std::byte* grid, const Band& in, uint8_t* bytes) const {
+        const Fitted from = at(grid);
+        float buffer[strip] = {};
+        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
+            kernels_.encode(gathered(in, i, j, n, buffer), n, from.pre + g, bytes + i * row_bytes() + j / 2);
+        });
+        if (in.region.row + in.region.rows == source_.rows)
+            std::memset(bytes + in.region.rows * row_bytes(), 0, (stored_rows_ - source_.rows) * row_bytes());
+    }
+
+    void decode(const std::byte* grid, const uint8_t* bytes, const Band& out) const {
+        const Fitted from = at(grid);
+        float buffer[strip] = {};
+        strips(out.region, out.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
+            kernels_.decode(bytes + i * row_bytes() + j / 2, n, from.post + g, place(out, i, j, buffer));
+            spread(out, i, j, n, buffer);
+        });
+    }
+
+    void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
+        const Fitted from = at(grid);
+        if (i == 2) return void(std::memcpy(out, from.tensor_scale, sizeof(float)));
+        scales_.write(from.scale, out);
+    }
+
+    void snap(const std::byte* grid, const Band& in, const Band& out) const {
+        const Fitted from = at(grid);
+        float x[strip] = {}, y[strip] = {};
+        strips(in.region, in.contiguous_rows() && out.contiguous_rows(),
+               [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
+                   kernels_.snap(gathered(in, i, j, n, x), (in.region.col + j) % block, n, from.pre + g,
+                                 from.post + g, place(out, i, j, y));
+                   spread(out, i, j, n, y);
+               });
+    }
+
+    void sigma(const std::byte* grid, const Band& out) const {
+        const Fitted from = at(grid);
+        for (uint64_t i = 0; i < out.region.rows; ++i)
+            for (uint64_t j = 0; j < out.region.cols; ++j) {
+                const float step = from.post[group(out.region.row + i, out.region.col + j)];
+                out.at(i, j) = step > 0 ? step : 1;
+            }
+    }
+
+    void around(const std::byte* grid, const Band& in, const Band& lo, const Band& hi) const {
+        const Fitted from = at(grid);
+        const bool contiguous = in.contiguous_rows() && lo.contiguous_rows() && hi.contiguous_rows();
+        float x[strip] = {}, less[strip] = {}, more[strip] = {};
+        strips(in.region, contiguous, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
+            kernels_.around(gathered(in, i, j, n, x), (in.region.col + j) % block, n, from.pre + g,
+                            from.post + g, place(lo, i, j, less), place(hi, i, j, more));
+            spread(lo, i, j, n, less);
+            spread(hi, i, j, n, more);
+        });
+    }
+
+    ht_table table(const std::byte* grid) const {
+        const auto floats = [&](size_t offset) { return reinterpret_cast<const float*>(grid + offset); };
+        return {sizeof(ht_table),
+                static_cast<uint32_t>(levels().level.size()),
+                1,
+                1,
+                floats(at_level),
+                floats(at_upper),
+                at(grid).pre,
+                at(grid).post,
+                nullptr};
+    }
+
+  private:
+    static const toolbox::ScalarLevels& levels() { return toolbox::scalar_levels<toolbox::E2m1>(); }
+
+    static std::string shape_text(const ht_tensor& tensor) {
+        return toolbox::to_string(toolbox::shape_of(tensor));
+    }
+
+    static void check_scales(const toolbox::StoredLayer& layer, const toolbox::BlockedScales& expected) {
+        const ht_tensor* const scales = layer.tensor(".weight_scale");
+        if (!scales) throw Refused("it has no .weight_scale");
+        const ht_tensor* const outer = layer.tensor(".weight_scale_2");
+        if (!outer) throw Refused("it has no .weight_scale_2");
+        if (scales->dtype != HT_DTYPE_F8_E4M3 && scales->dtype != HT_DTYPE_U8)
+            throw Refused("its .weight_scale is not stored as F8_E4M3");
+        const std::vector<uint64_t> shape = {expected.padded_rows(), expected.padded_cols()};
+        if (toolbox::shape_of(*scales) != shape)
+            throw Refused("its .weight_scale has shape " + shape_text(*scales) + ", not " +
+                          toolbox::to_string(shape) + " of whole tiles");
+        if (outer->dtype != HT_DTYPE_F32 || outer->rank > 1 || (outer->rank == 1 && outer->shape[0] != 1))
+            throw Refused("its .weight_scale_2 is not one F32 number");
+    }
+
+    // The grid: the tensor's scale, levels, thresholds; then per block of a row the step and what is divided
+    // by (the same unless the step is 0), and the scale.
+    static constexpr size_t at_level = 64, at_upper = 128, level_bytes = 15 * sizeof(float), at_post = 192;
+    struct Fitted {
+        float *tensor_scale, *post, *pre;
+        uint8_t* scale;
+    };
+
+    uint64_t row_bytes() const { return blocks_ * block / 2; }
+    uint64_t groups() const { return source_.rows * blocks_; }
+    uint64_t group(uint64_t row, uint64_t col) const { return row * blocks_ + col / block; }
+    uint64_t grid_bytes() const { return at_post + groups() * (2 * sizeof(float) + 1); }
+
+    // Nobody writes through these once the grid is constant.
+    Fitted at(const std::byte* grid) const {
+        auto* const bytes = const_cast<std::byte*>(grid);
+        auto* const post = reinterpret_cast<float*>(bytes + at_post);
+        return {reinterpret_cast<float*>(bytes), post, post + groups(),
+                reinterpret_cast<uint8_t*>(post + 2 * groups())};
+    }
+
+    // work(i, j, n, g): n elements from (i, j) of the region on, the first of which lies in block g.
+    template <class Work>
+    void strips(const ht_region& region, bool contiguous, const Work& work) const {
+        for (uint64_t i = 0; i < region.rows; ++i)
+            for (uint64_t j = 0, n = 0; j < region.cols; j += n) {
+                n = contiguous ? region.cols : std::min(region.cols - j, strip);
+                work(i, j, n, group(region.row + i, region.col + j));
+            }
+    }
+
+    ht_source source_;
+    uint64_t blocks_, stored_rows_;  // blocks of a row; rows with padding
+    toolbox::BlockedScales scales_;
+    bool search_;
+    const Kernels& kernels_;
+};
+
+}  // namespace halftone::nvfp4
+
+HALFTONE_FORMAT(halftone::nvfp4::Nvfp4)
