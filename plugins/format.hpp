@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,6 +74,9 @@ class FormatPlan {
     void snap(const Grid&, const ht_region&, const ht_view& in, const ht_view& out) const;
     void sigma(const Grid&, const ht_region&, const ht_view& out) const;
     void around(const Grid&, const ht_region&, const ht_view& in, const ht_view& lo, const ht_view& hi) const;
+
+    // The grid as a table of numbers, if the format has one; its pointers lie inside the grid.
+    std::optional<ht_table> table(const Grid&) const;
 
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
     // With experts: in the slice of the expert, which has weight_slice_bytes().

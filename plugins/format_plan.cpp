@@ -146,6 +146,18 @@ void FormatPlan::around(const Grid& grid, const ht_region& region, const ht_view
          &hi);
 }
 
+std::optional<ht_table> FormatPlan::table(const Grid& grid) const {
+    ht_table table{};
+    table.size = sizeof table;
+    try {
+        call_checked(library_->culprit(), "table()", table_.table, plan_,
+                     static_cast<const void*>(grid.data()), &table);
+    } catch (const Refusal&) {
+        return std::nullopt;
+    }
+    return table;
+}
+
 uint64_t FormatPlan::band_offset(uint64_t row) const {
     return row / facts_.granule_rows * facts_.granule_bytes;
 }

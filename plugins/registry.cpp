@@ -19,6 +19,7 @@ struct Registry::State {
     std::map<std::pair<ht_kind, std::string>, std::shared_ptr<PluginLibrary>, std::less<>> libraries;
     std::map<std::string, std::shared_ptr<const Format>, std::less<>> formats;
     std::map<std::string, std::shared_ptr<const Model>, std::less<>> models;
+    std::map<std::string, std::shared_ptr<const Optimizer>, std::less<>> optimizers;
     std::vector<std::string> loaded;
 
     [[noreturn]] void no_such_plugin(ht_kind kind, const std::string& id, const std::string& where) const {
@@ -88,6 +89,15 @@ std::shared_ptr<const Model> Registry::model(std::string_view id, const std::str
     if (const auto found = state_->models.find(id); found != state_->models.end()) return found->second;
     auto model = std::make_shared<const Model>(state_->library(HT_KIND_MODEL, std::string(id), where));
     return state_->models.emplace(id, std::move(model)).first->second;
+}
+
+std::shared_ptr<const Optimizer> Registry::optimizer(std::string_view id, const std::string& where) {
+    const std::lock_guard lock(state_->mutex);
+    if (const auto found = state_->optimizers.find(id); found != state_->optimizers.end())
+        return found->second;
+    auto optimizer =
+        std::make_shared<const Optimizer>(state_->library(HT_KIND_OPTIMIZER, std::string(id), where));
+    return state_->optimizers.emplace(id, std::move(optimizer)).first->second;
 }
 
 std::shared_ptr<PluginLibrary> Registry::library(ht_kind kind, std::string_view id,

@@ -9,6 +9,7 @@
 #include "plugins/format.hpp"
 #include "plugins/host.hpp"
 #include "plugins/model.hpp"
+#include "plugins/optimizer.hpp"
 #include "plugins/search.hpp"
 
 namespace halftone {
@@ -27,6 +28,7 @@ class Registry {
     // if it cannot be used. `where` is where the user named it: "small.toml:4:10".
     std::shared_ptr<const Format> format(std::string_view id, const std::string& where = {});
     std::shared_ptr<const Model> model(std::string_view id, const std::string& where = {});
+    std::shared_ptr<const Optimizer> optimizer(std::string_view id, const std::string& where = {});
     std::shared_ptr<PluginLibrary> library(ht_kind, std::string_view id, const std::string& where = {});
 
     // A file outside the search path, for `plugins info FILE` and `plugins check FILE`.

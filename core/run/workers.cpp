@@ -9,6 +9,7 @@
 #include <tbb/task_group.h>
 
 #include "core/base/error.hpp"
+#include "core/base/handover.hpp"
 #include "core/base/os/process.hpp"
 #include "core/run/memory_gate.hpp"
 
@@ -19,32 +20,6 @@ void stop_if_interrupted() {
     if (os::interrupted())
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
 }
-
-// What one thread wrote before it handed out work is seen by the threads that do it, and what they wrote by
-// the one that waited for them. TBB sees to that as well, but not so that ThreadSanitizer could tell: its
-// library is not instrumented.
-class Handover {
-  public:
-    Handover() { word_.store(0, std::memory_order_release); }
-    ~Handover() { word_.load(std::memory_order_acquire); }
-    Handover(const Handover&) = delete;
-    Handover& operator=(const Handover&) = delete;
-
-    // Stands in a task for as long as it runs, exceptions included.
-    class Task {
-      public:
-        explicit Task(Handover& from) : word_(from.word_) { word_.load(std::memory_order_acquire); }
-        ~Task() { word_.fetch_add(1, std::memory_order_release); }
-        Task(const Task&) = delete;
-        Task& operator=(const Task&) = delete;
-
-      private:
-        std::atomic<uint64_t>& word_;
-    };
-
-  private:
-    std::atomic<uint64_t> word_;
-};
 
 }  // namespace
 

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/linalg/matrix.hpp"
+
+namespace halftone {
+
+// How many singular directions count: k = min(most, max(least, floor(top_p * r))), at most r = min(rows,
+// cols).
+struct RankRule {
+    double top_p = 0.2;
+    uint64_t least = 64, most = 1024;
+
+    uint64_t rank(uint64_t rows, uint64_t cols) const;
+};
+
+// The leading singular values and vectors: a = left' diag(values) right' as far as they go.
+struct TruncatedSvd {
+    Matrix left;   // rank x rows, orthonormal rows
+    Matrix right;  // cols x rank, orthonormal columns
+    std::vector<double> values;
+};
+
+// By randomized subspace iteration (Halko, Martinsson, Tropp: algorithms 4.4 and 5.1) with four power
+// iterations and ten more directions than asked for; the start depends on seed and shape alone.
+TruncatedSvd truncated_svd(ConstMatrixView a, uint64_t rank, uint64_t seed);
+
+// The largest singular value, from below, to about a percent.
+double spectral_norm(ConstMatrixView);
+
+}  // namespace halftone
