@@ -13,6 +13,7 @@
 #include "core/base/aligned.hpp"
 #include "core/base/json.hpp"
 #include "plugins/library.hpp"
+#include "plugins/options.hpp"
 
 namespace halftone {
 
@@ -106,6 +107,25 @@ class FormatPlan {
     Watch watch_ = default_watch;
 };
 
+// A layer of a checkpoint that may hold something quantized.
+struct FoundLayer {
+    struct Part {
+        std::string name;  // whole
+        ht_dtype dtype = 0;
+        std::vector<uint64_t> shape;
+        std::optional<std::vector<std::byte>> bytes;  // the contents, if there are at most 64 KiB of them
+    };
+    std::string name;                   // without suffix
+    std::vector<Part> parts;            // with the markers for the whole file
+    std::optional<std::string> marker;  // the layer's JSON configuration
+};
+
+// What prepare() needs to make the plan of a stored layer.
+struct Recognized {
+    MatrixSource source;
+    OptionValues options;
+};
+
 // A format plugin.
 class Format {
   public:
@@ -117,6 +137,10 @@ class Format {
 
     // Throws Refusal with the format's reason, or Error.
     std::shared_ptr<const FormatPlan> prepare(const MatrixSource&, const OptionValues&) const;
+
+    // Throws Refusal with the format's reason: the layer is none of its own, or something is wrong with it.
+    // What the format claims about the layer is checked for sense, but not against the sizes of its tensors.
+    Recognized recognize(const FoundLayer&) const;
 
     struct Label {
         std::string label, options, loaders, activations, remark;

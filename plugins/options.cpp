@@ -65,6 +65,36 @@ std::string row_problem(const ht_option& row) {
     return {};
 }
 
+// A value that a plugin has written, as if a person had.
+decltype(GivenValue::value) given_from(const ht_option& row, const ht_value& value) {
+    constexpr uint64_t most_items = 10'000;
+    if (value.type != row.type) throw Misfit(fmt::format("has type {} now", value.type));
+    switch (row.type) {
+        case HT_BOOL:
+            if (value.whole != 0 && value.whole != 1)
+                throw Misfit(fmt::format("must be 0 or 1, not {}", value.whole));
+            return value.whole == 1;
+        case HT_FLOAT:
+            return value.real;
+        case HT_TEXT:
+        case HT_CHOICE:
+            if (!value.text) throw Misfit("has no text");
+            return std::string(value.text);
+        case HT_LIST: {
+            if (value.n_items > most_items || (value.n_items > 0 && !value.items))
+                throw Misfit(fmt::format("claims {} items", value.n_items));
+            std::vector<std::string> items;
+            for (uint64_t i = 0; i < value.n_items; ++i) {
+                if (!value.items[i]) throw Misfit(fmt::format("has no item {}", i));
+                items.emplace_back(value.items[i]);
+            }
+            return items;
+        }
+        default:
+            return value.whole;
+    }
+}
+
 }  // namespace
 
 std::span<const std::string_view> reserved_option_names() {
@@ -113,6 +143,10 @@ struct OptionValues::State {
 
     void add(const ht_option& row, const OptionValue& value) {
         rows.push_back({row.type, row.name, halftone::as_toml(row, default_of(row))});
+        values.push_back(made(row, value));
+    }
+
+    ht_value made(const ht_option& row, const OptionValue& value) {
         ht_value abi{};
         abi.size = sizeof abi;
         abi.type = row.type;
@@ -126,7 +160,7 @@ struct OptionValues::State {
             abi.items = items.data();
             abi.n_items = items.size();
         }
-        values.push_back(abi);
+        return abi;
     }
 
     std::string toml(size_t i) const {
@@ -181,6 +215,21 @@ ht_values OptionValues::abi() const {
 
 ht_value* const* OptionValues::writable() {
     return state_ ? state_->at.data() : nullptr;
+}
+
+void OptionValues::adopt_written(const OptionTable& table, const std::string& culprit) {
+    for (size_t i = 0; i < table.size(); ++i) {
+        const ht_option& row = table.row(i);
+        ht_value& value = state_->values[i];
+        try {
+            const OptionValue found = fitted(row, {given_from(row, value), culprit});
+            if (row.type == HT_CHOICE && found.whole != value.whole)
+                throw Misfit(fmt::format("has choice {}, but says '{}'", value.whole, found.text));
+            value = state_->made(row, found);
+        } catch (const Misfit& reason) {
+            fail(Exit::plugin, culprit, "recognize() set option '{}', which {}", row.name, reason.what());
+        }
+    }
 }
 
 std::vector<std::pair<std::string, std::string>> OptionValues::as_toml() const {

@@ -50,7 +50,11 @@ class OptionValues {
     static OptionValues resolve(const OptionTable&, const GivenOptions& given, const std::string& owner);
 
     ht_values abi() const;
-    ht_value* const* writable();  // for recognize()
+
+    // For recognize(): the plugin writes to the values, which are then checked against their rows, and what
+    // they point at is copied. Exit::plugin if one does not fit; `culprit` is how errors name the plugin.
+    ht_value* const* writable();
+    void adopt_written(const OptionTable&, const std::string& culprit);
 
     // For recipes, plans and `plugins info`: every option with its value as TOML text, in the table's order.
     std::vector<std::pair<std::string, std::string>> as_toml() const;

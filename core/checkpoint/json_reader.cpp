@@ -302,12 +302,18 @@ void JsonReader::skip() {
             number();
             return;
         case Kind::literal:
-            break;
+            literal();
+            return;
     }
-    int first = look();
-    std::string_view word = first == 't' ? "true" : first == 'f' ? "false" : "null";
+}
+
+std::string_view JsonReader::literal() {
+    skip_space();
+    const int first = look();
+    const std::string_view word = first == 't' ? "true" : first == 'f' ? "false" : "null";
     for (char c : word)
         expect(c, "in 'true', 'false' or 'null'");
+    return word;
 }
 
 void JsonReader::finish() {

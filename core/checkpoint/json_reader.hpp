@@ -40,9 +40,10 @@ class JsonReader {
     bool next_element();
 
     void string(std::string& out);
-    std::string number();  // as written; what is longer than any number that we read is cut
-    void skip();           // any value, checked all the same
-    void finish();         // nothing but white space may follow
+    std::string_view literal();  // true, false or null
+    std::string number();        // as written; what is longer than any number that we read is cut
+    void skip();                 // any value, checked all the same
+    void finish();               // nothing but white space may follow
 
     template <class... Args>
     [[noreturn]] void refuse(fmt::format_string<Args...> what, Args&&... args) const {

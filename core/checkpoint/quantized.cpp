@@ -8,6 +8,7 @@
 #include "core/base/error.hpp"
 #include "core/checkpoint/in_quotes.hpp"
 #include "core/checkpoint/json_reader.hpp"
+#include "core/checkpoint/layer_configuration.hpp"
 
 namespace halftone {
 namespace {
@@ -16,7 +17,6 @@ constexpr std::string_view header_key = "_quantization_metadata";
 constexpr std::string_view marker_suffix = ".comfy_quant";
 constexpr std::string_view state_infix = ".weight.quant_state.";  // what follows names the state's kind
 constexpr std::string_view marker_padding("\0 \t\r\n", 5);  // and in the wild all that some markers hold
-constexpr uint64_t largest_marker = 64 * 1024;
 constexpr unsigned deepest_json = 16;
 
 // What a tensor beside a weight says about it.
@@ -60,35 +60,17 @@ bool is_narrow_float(ht_dtype dtype) {
     return is_narrow(dtype) && dtype::is_float(dtype);
 }
 
-// The configuration of a layer, {"format": "...", ...}; leaves the reader behind it.
-std::string read_label(JsonReader& json) {
-    std::string label;
-    if (json.peek() != JsonReader::Kind::object) {
-        json.skip();
-        return label;
-    }
-    json.begin_object();
-    for (std::string key; json.next_member(key);) {
-        if (key == "format" && json.peek() == JsonReader::Kind::string) {
-            json.string(label);
-        } else {
-            json.skip();
-        }
-    }
-    return label;
-}
-
 JsonReader reader_of(std::string_view text, std::string where, std::string subject) {
     return JsonReader({std::move(where), std::move(subject), 0, deepest_json,
                        [text]() mutable { return std::exchange(text, std::string_view()); }});
 }
 
-// Layers and labels of one file's quantization metadata.
-std::map<std::string, std::string> read_header_labels(const CheckpointFile& file) {
-    std::map<std::string, std::string> labels;
+// The entries of one file's quantization metadata.
+std::map<std::string, LayerConfiguration> read_header(const CheckpointFile& file) {
+    std::map<std::string, LayerConfiguration> layers;
     const auto entry = std::find_if(file.metadata.begin(), file.metadata.end(),
                                     [](const auto& one) { return one.first == header_key; });
-    if (entry == file.metadata.end()) return labels;
+    if (entry == file.metadata.end()) return layers;
     JsonReader json = reader_of(entry->second, os::utf8(file.path), "metadata " + in_quotes(header_key));
     if (json.peek() != JsonReader::Kind::object)
         json.refuse("this must be an object, not {}", name(json.peek()));
@@ -100,12 +82,27 @@ std::map<std::string, std::string> read_header_labels(const CheckpointFile& file
         }
         json.begin_object();
         while (json.next_member(key)) {
-            std::string label = read_label(json);
-            labels.insert_or_assign(key, std::move(label));
+            LayerConfiguration configuration = read_configuration(json);
+            layers.insert_or_assign(key, std::move(configuration));
         }
     }
     json.finish();
-    return labels;
+    return layers;
+}
+
+std::string too_long(std::string_view what) {
+    return fmt::format("{} has more than {} KiB", what, largest_configuration / 1024);
+}
+
+// Older files mark themselves once, "scaled_..." after any prefix; the number of elements is a message.
+// Tells the prefix.
+std::optional<std::string_view> prefix_of_marker(const Tensor& tensor) {
+    const std::string_view name = tensor.name;
+    const size_t dot = name.rfind('.');
+    const std::string_view last = dot == std::string_view::npos ? name : name.substr(dot + 1);
+    if (!last.starts_with("scaled_") || tensor.shape.size() > 1) return std::nullopt;
+    if (element_count(tensor.shape).value_or(UINT64_MAX) > 2) return std::nullopt;
+    return dot == std::string_view::npos ? "" : name.substr(0, dot);
 }
 
 class Search {
@@ -115,11 +112,15 @@ class Search {
     std::vector<QuantizedLayer> run() {
         // In the order of what counts more: the first evidence stays.
         for (const CheckpointFile& file : checkpoint_.files())
-            for (auto& [layer, label] : read_header_labels(file))
+            for (auto& [layer, configuration] : read_header(file))
                 if (weight_of(layer)) {
                     Draft& draft = found_[layer];
+                    if (draft.in_header) continue;
                     draft.in_header = true;
-                    draft.prove(fmt::format("header entry {}", in_quotes(header_key)), std::move(label));
+                    draft.layer.configuration = std::move(configuration.text);
+                    if (configuration.too_long) draft.layer.problem = too_long("its entry in the header");
+                    draft.prove(fmt::format("header entry {}", in_quotes(header_key)),
+                                std::move(configuration.label));
                 }
         for (const Tensor& tensor : checkpoint_.tensors())
             look_at(tensor);
@@ -157,7 +158,7 @@ class Search {
 
     void look_at(const Tensor& tensor) {
         const std::string_view name = tensor.name;
-        look_for_file_marker(tensor);
+        if (const auto prefix = prefix_of_marker(tensor)) file_markers_.try_emplace(*prefix, name);
         if (name.ends_with(marker_suffix)) {
             look_at_marker(tensor, name.substr(0, name.size() - marker_suffix.size()));
             return;
@@ -184,36 +185,42 @@ class Search {
     void look_at_marker(const Tensor& tensor, std::string_view layer) {
         const Tensor* weight = weight_of(layer);
         if (!weight) return;
-        std::string text;
-        if (tensor.bytes <= largest_marker) {
-            text.resize(tensor.bytes);
-            checkpoint_.read(tensor, 0, std::as_writable_bytes(std::span(text)));
-            text.erase(text.find_last_not_of(marker_padding) + 1);
-        }
         Draft& found = add_companion(layer, tensor);
-        const bool empty = text.empty() && tensor.bytes <= largest_marker;
-        if (empty && !is_narrow(weight->dtype)) return;
-        std::string label;
-        try {
-            JsonReader json = reader_of(text, "", "");
-            label = read_label(json);
-            json.finish();
-        } catch (const Error&) {
-            label.clear();
+        LayerConfiguration marker;
+        std::string problem;
+        if (tensor.bytes > largest_configuration) {
+            problem = too_long("its marker");
+        } else {
+            marker.text.resize(tensor.bytes);
+            checkpoint_.read(tensor, 0, std::as_writable_bytes(std::span(marker.text)));
+            marker.text.erase(marker.text.find_last_not_of(marker_padding) + 1);
+            if (marker.text.empty()) {
+                if (!is_narrow(weight->dtype)) return;
+                problem = "its marker is empty";
+            } else {
+                problem = read_marker(marker);
+            }
         }
-        // The marker says more than a scale that came before it in the order of names.
-        if (!found.in_header) found.layer.evidence = tensor.name;
-        found.prove(tensor.name, std::move(label));
+        if (!found.in_header) {
+            // The marker says more than a scale that came before it in the order of names.
+            found.layer.evidence = tensor.name;
+            found.layer.configuration = std::move(marker.text);
+            found.layer.problem = std::move(problem);
+        }
+        found.prove(tensor.name, std::move(marker.label));
     }
 
-    // Older files mark themselves once, "scaled_..." after any prefix; the number of elements is a message.
-    void look_for_file_marker(const Tensor& tensor) {
-        const std::string_view name = tensor.name;
-        const size_t dot = name.rfind('.');
-        const std::string_view last = dot == std::string_view::npos ? name : name.substr(dot + 1);
-        if (!last.starts_with("scaled_") || tensor.shape.size() > 1) return;
-        if (element_count(tensor.shape).value_or(UINT64_MAX) > 2) return;
-        file_markers_.try_emplace(dot == std::string_view::npos ? "" : name.substr(0, dot), name);
+    // Reads the label of a marker's text; tells what is wrong with it.
+    static std::string read_marker(LayerConfiguration& marker) {
+        try {
+            JsonReader json = reader_of(marker.text, "", "its marker");
+            std::string label = read_configuration(json).label;
+            json.finish();
+            marker.label = std::move(label);
+            return {};
+        } catch (const Error& error) {
+            return error.what();
+        }
     }
 
     // Below a marker's prefix, narrow floats are scaled even where the scale itself is missing.
@@ -248,6 +255,13 @@ std::vector<std::string_view> companion_suffixes() {
     for (const Suffix& suffix : suffixes)
         result.push_back(suffix.text);
     return result;
+}
+
+std::vector<std::string> whole_file_markers(const Checkpoint& checkpoint) {
+    std::vector<std::string> names;
+    for (const Tensor& tensor : checkpoint.tensors())
+        if (prefix_of_marker(tensor)) names.push_back(tensor.name);
+    return names;
 }
 
 std::vector<QuantizedLayer> quantized_layers(const Checkpoint& checkpoint) {

@@ -11,9 +11,11 @@ namespace halftone {
 // A layer that was quantized by someone: seen from the names and dtypes around its weight, whatever the
 // format.
 struct QuantizedLayer {
-    std::string name;                     // the weight's, without ".weight"
-    std::string label;                    // what the file says it is: "float8_e4m3fn"; "" if it does not say
-    std::string evidence;                 // the tensor or header entry that told
+    std::string name;           // the weight's, without ".weight"
+    std::string label;          // what the file says it is: "float8_e4m3fn"; "" if it does not say
+    std::string evidence;       // the tensor or header entry that told
+    std::string configuration;  // the JSON that speaks for it; "" if the file has none
+    std::string problem;        // why that cannot be used: "its marker is empty"; "" if nothing is wrong
     std::vector<std::string> companions;  // whole names of the tensors beside the weight
 };
 
@@ -26,7 +28,10 @@ std::vector<std::string_view> companion_suffixes();
 // BF16, F32 or F64: files in the wild have such dummies beside layers that were left alone. A label, in a
 // marker or in the header, is taken at its word whatever the dtype, because loaders do the same. Where both
 // speak, the header wins. Exit::input if the header's quantization metadata is no JSON; a marker that is none
-// just gives no label.
+// gives no label, and is told as the layer's problem.
 std::vector<QuantizedLayer> quantized_layers(const Checkpoint&);
+
+// Tensors that mark a whole file as quantized, or all of it below their prefix: "scaled_...".
+std::vector<std::string> whole_file_markers(const Checkpoint&);
 
 }  // namespace halftone

@@ -9,6 +9,7 @@
 #include "core/base/error.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/quantize_job.hpp"
+#include "core/run/weight_reader.hpp"
 #include "core/tensor/convert.hpp"
 
 namespace halftone {
@@ -30,10 +31,10 @@ const Tensor& source_of(const Plan& plan, const PlannedTensor& planned) {
     return plan.checkpoint->tensors()[planned.source];
 }
 
-std::vector<const Tensor*> quantized_matrices(const Plan& plan) {
-    std::vector<const Tensor*> matrices;
+std::vector<const PlannedTensor*> quantized_matrices(const Plan& plan) {
+    std::vector<const PlannedTensor*> matrices;
     for (const PlannedTensor& planned : plan.tensors)
-        if (planned.action == Action::quantize) matrices.push_back(&source_of(plan, planned));
+        if (planned.action == Action::quantize) matrices.push_back(&planned);
     return matrices;
 }
 
@@ -88,21 +89,21 @@ void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, 
     const PlannedOutput& to = planned.outputs.front();
     const uint64_t from_bytes = dtype::bits(tensor.dtype) / 8, to_bytes = dtype::bits(to.dtype) / 8;
     const uint64_t elements = tensor.bytes / from_bytes;
-    const uint64_t scratch_bytes = flat_band_elements * (from_bytes + sizeof(float) + to_bytes);
-    each_piece(
-        elements, flat_band_elements, scratch_bytes, workers,
-        [&](uint64_t first, uint64_t count, Scratch& scratch) {
-            const WidenedBand band = read_band(*plan.checkpoint, tensor, {first, 0, count, 1}, scratch);
-            const std::span<const float> values(band.view.at, count);
-            if (overflows(to.dtype, tensor, scratch.source.bytes().first(count * from_bytes), values))
-                throw Error(Exit::failed, tensor.name,
-                            fmt::format("has values that are too large for {}", dtype::name(to.dtype)),
-                            "choose another [output] kept; \"source\" leaves tensors as they are");
-            const auto narrowed = Scratch::sized(scratch.encoded, count * to_bytes);
-            narrow(to.dtype, values, narrowed);
-            output.write(to.file, to.offset + first * to_bytes, narrowed);
-            progress.work_done += count * from_bytes;
-        });
+    const auto reader = open_reader(*plan.checkpoint, tensor, 1);
+    const uint64_t scratch_bytes = reader->scratch_bytes(flat_band_elements) + flat_band_elements * to_bytes;
+    each_piece(elements, flat_band_elements, scratch_bytes, workers,
+               [&](uint64_t first, uint64_t count, Scratch& scratch) {
+                   const WidenedBand band = reader->read({first, 0, count, 1}, scratch);
+                   const std::span<const float> values(band.view.at, count);
+                   if (overflows(to.dtype, tensor, scratch.source.bytes().first(count * from_bytes), values))
+                       throw Error(Exit::failed, tensor.name,
+                                   fmt::format("has values that are too large for {}", dtype::name(to.dtype)),
+                                   "choose another [output] kept; \"source\" leaves tensors as they are");
+                   const auto narrowed = Scratch::sized(scratch.encoded, count * to_bytes);
+                   narrow(to.dtype, values, narrowed);
+                   output.write(to.file, to.offset + first * to_bytes, narrowed);
+                   progress.work_done += count * from_bytes;
+               });
 }
 
 }  // namespace
@@ -156,29 +157,32 @@ void execute(const Plan& plan, const Output& output, Workers& workers, Progress&
 }
 
 void set_totals_of_looking(Progress& progress, const Plan& plan) {
-    const std::vector<const Tensor*> matrices = quantized_matrices(plan);
+    const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
     progress.tensors_total = matrices.size();
     progress.work_total = 0;
-    for (const Tensor* matrix : matrices)
-        progress.work_total += matrix->bytes;
+    for (const PlannedTensor* matrix : matrices)
+        progress.work_total += source_of(plan, *matrix).bytes;
     progress.bytes_total = progress.work_total;
 }
 
 PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& progress) {
     PlanKnowledge result;
     std::mutex mutex;
-    const std::vector<const Tensor*> matrices = quantized_matrices(plan);
+    const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
     workers.each_job(matrices.size(), [&](uint64_t index) {
-        const Tensor& tensor = *matrices[index];
-        const uint64_t element = dtype::bits(tensor.dtype) / 8;
-        each_piece(tensor.bytes / element, flat_band_elements, flat_band_elements * (element + sizeof(float)),
-                   workers, [&](uint64_t first, uint64_t count, Scratch& scratch) {
-                       if (read_band(*plan.checkpoint, tensor, {first, 0, count, 1}, scratch).nonfinite > 0) {
-                           const std::lock_guard lock(mutex);
-                           result.nonfinite.insert(tensor.name);
-                       }
-                       progress.work_done += count * element;
-                   });
+        const PlannedTensor& planned = *matrices[index];
+        const auto memory = workers.reserve(planned.stored ? planned.stored->held_bytes() : 0);
+        const auto reader = open_reader(plan, planned);
+        const Bands bands(reader->rows(), reader->cols(), reader->granule_rows());
+        const uint64_t bytes = reader->scratch_bytes(bands.largest_rows());
+        workers.each_band(bands.count(), bytes, [&](uint64_t band, Scratch& scratch) {
+            const ht_region region = bands.region(band);
+            if (reader->read(region, scratch).nonfinite > 0) {
+                const std::lock_guard lock(mutex);
+                result.nonfinite.insert(source_of(plan, planned).name);
+            }
+            progress.work_done += reader->bytes_of(region);
+        });
         ++progress.tensors_done;
     });
     return result;

@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/run/bands.hpp"
+#include "core/run/weight_reader.hpp"
 #include "plugins/call.hpp"
 
 namespace halftone {
@@ -17,17 +18,19 @@ class QuantizeJob {
         : plan_(plan),
           planned_(planned),
           format_(*planned.plan),
-          tensor_(plan.checkpoint->tensors()[planned.source]),
           output_(output),
           workers_(workers),
-          progress_(progress),
-          bands_(format_.source().rows, format_.source().cols, format_.facts().granule_rows) {}
+          progress_(progress) {}
 
     void run() {
         const ht_facts& facts = format_.facts();
         const uint64_t rows = format_.source().rows;
         const uint64_t granules = rows / facts.granule_rows + (rows % facts.granule_rows != 0);
-        const auto memory = workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes);
+        const uint64_t source_bytes = planned_.stored ? planned_.stored->held_bytes() : 0;
+        const auto memory =
+            workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes + source_bytes);
+        source_ = open_reader(plan_, planned_);
+        bands_ = Bands(rows, format_.source().cols, facts.granule_rows, source_->granule_rows());
         grid_ = format_.make_grid();
         fit_globally(granules);
         if (facts.flags & HT_FACT_ENCODE_BEFORE_SEAL) {
@@ -64,22 +67,23 @@ class QuantizeJob {
 
     template <class Work>
     void each_band(const Work& work) {
-        const uint64_t element = dtype::bits(tensor_.dtype) / 8;
-        const uint64_t bytes = bands_.largest_elements() * (element + 2 * sizeof(float));
+        const uint64_t bytes =
+            source_->scratch_bytes(bands_.largest_rows()) + bands_.largest_elements() * sizeof(float);
         std::atomic<uint64_t> nonfinite = 0;
         workers_.each_band(bands_.count(), bytes, [&](uint64_t index, Scratch& scratch) {
             const ht_region region = bands_.region(index);
-            const WidenedBand band = read_band(*plan_.checkpoint, tensor_, region, scratch);
+            const WidenedBand band = source_->read(region, scratch);
             nonfinite += band.nonfinite;
             if (band.nonfinite == 0) {
                 if (format_.facts().flags & HT_FACT_ROTATES) format_.rotate(false, band.view, region.rows);
                 work(region, band.view, scratch);
             }
-            progress_.work_done += region.rows * region.cols * element;
+            progress_.work_done += source_->bytes_of(region);
         });
         if (nonfinite > 0)
             throw Error(
-                Exit::failed, tensor_.name, fmt::format("{} values are NaN or infinite", nonfinite.load()),
+                Exit::failed, plan_.checkpoint->tensors()[planned_.source].name,
+                fmt::format("{} values are NaN or infinite", nonfinite.load()),
                 "repair the checkpoint, or set [quantize] on_nonfinite = \"keep\" to leave such tensors as "
                 "they are");
     }
@@ -103,11 +107,11 @@ class QuantizeJob {
     const Plan& plan_;
     const PlannedTensor& planned_;
     const FormatPlan& format_;
-    const Tensor& tensor_;
     const Output& output_;
     Workers& workers_;
     Progress& progress_;
-    Bands bands_;
+    std::unique_ptr<WeightReader> source_;
+    Bands bands_{0, 0, 1};
     Grid grid_;
 };
 

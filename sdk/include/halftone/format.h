@@ -216,7 +216,8 @@ typedef struct ht_format {
     ht_status (*fit_seal)(const void* plan, void* grid, ht_error*) HT_NOEXCEPT;
 
     /* [one] Instead of fitting: from stored companions. companions[i] belongs to facts()->stored[i] (NULL for
-     * the weight and for one that the file lacks). HT_REFUSED if they make no sense. */
+     * the weight and for one that the file lacks), of the size that stored[i] has; a HT_ROLE_STATE_JSON that
+     * is shorter in the file arrives padded with spaces. HT_REFUSED if they make no sense. */
     ht_status (*load)(const void* plan, const uint8_t* const* companions, void* grid, ht_error*) HT_NOEXCEPT;
 
     /* [any] Whole rows to stored bytes. Writes every byte of the band, padding included. */

@@ -1,0 +1,170 @@
+#include "core/plan/stored_matrix.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "plugins/call.hpp"
+
+namespace halftone {
+namespace {
+
+constexpr uint64_t most_shown_bytes = 64 * 1024;  // what a plugin sees of a tensor, or nothing of it
+
+// A format that may be asked, or why it may not.
+struct Candidate {
+    std::string id;
+    std::shared_ptr<const Format> format;
+    std::vector<std::string> labels;
+    std::string problem;
+};
+
+// Whether a tensor below the layer's name is one of its own: "x.weight.absmax" and "x.bias" for "x", but not
+// "x.proj.weight".
+bool belongs_to(std::string_view rest) {
+    constexpr std::string_view nested = "weight.";
+    return rest.find('.') == std::string_view::npos || rest.starts_with(nested);
+}
+
+// Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
+bool may_differ_in_length(const StoredTensor& stored) {
+    return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
+}
+
+}  // namespace
+
+uint64_t StoredMatrix::held_bytes() const {
+    uint64_t bytes = plan->facts().grid_bytes;
+    for (const Tensor* part : parts)
+        if (part && part != weight) bytes += part->bytes;
+    return bytes;
+}
+
+struct Recognition::State {
+    std::shared_ptr<const Checkpoint> checkpoint;
+    Registry& registry;
+    std::vector<std::string> file_markers = {};
+    std::vector<Candidate> candidates = {};
+    bool opened = false;
+
+    void open_plugins() {
+        if (std::exchange(opened, true)) return;
+        file_markers = whole_file_markers(*checkpoint);
+        for (const std::string& id : registry.ids(HT_KIND_FORMAT)) {
+            Candidate candidate{id, nullptr, {}, {}};
+            try {
+                candidate.format = registry.format(id);
+                for (const Format::Label& label : candidate.format->labels())
+                    candidate.labels.push_back(label.label);
+            } catch (const Error& error) {  // another one may know the layer
+                candidate.format = nullptr;
+                candidate.problem = error.what();
+            }
+            candidates.push_back(std::move(candidate));
+        }
+    }
+
+    FoundLayer::Part part(const Tensor& tensor) const {
+        FoundLayer::Part part{tensor.name, tensor.dtype, tensor.shape, {}};
+        if (tensor.bytes <= most_shown_bytes) part.bytes = checkpoint->read_all(tensor);
+        return part;
+    }
+
+    FoundLayer found_layer(const QuantizedLayer& layer) const {
+        FoundLayer found{layer.name, {}, {}};
+        if (!layer.configuration.empty()) found.marker = layer.configuration;
+        const std::string prefix = layer.name + ".";
+        const std::vector<Tensor>& tensors = checkpoint->tensors();
+        for (auto at = std::ranges::lower_bound(tensors, prefix, {}, &Tensor::name);
+             at != tensors.end() && at->name.starts_with(prefix); ++at)
+            if (belongs_to(std::string_view(at->name).substr(prefix.size())))
+                found.parts.push_back(part(*at));
+        for (const std::string& marker : file_markers)
+            found.parts.push_back(part(*checkpoint->find(marker)));
+        return found;
+    }
+
+    std::vector<const Candidate*> in_order(const std::string& label) const {
+        std::vector<const Candidate*> order;
+        for (const Candidate& candidate : candidates)
+            order.push_back(&candidate);
+        const auto knows = [&](const Candidate* candidate) {
+            return std::ranges::find(candidate->labels, label) != candidate->labels.end();
+        };
+        std::ranges::stable_partition(order, knows);
+        return order;
+    }
+
+    // The layer's tensors in the order of the plan; their sizes agree with it.
+    void find_parts(StoredMatrix& matrix) const {
+        for (const StoredTensor& stored : matrix.plan->stored()) {
+            const Tensor* tensor = stored.whole_file ? nullptr : checkpoint->find(matrix.layer + stored.name);
+            if (tensor && tensor->bytes != stored.bytes && !may_differ_in_length(stored))
+                fail(Exit::input, tensor->name, "has {} bytes of data; {} of a {} x {} matrix has {}",
+                     tensor->bytes, matrix.shown, matrix.plan->source().rows, matrix.plan->source().cols,
+                     stored.bytes);
+            if (stored.role == HT_ROLE_WEIGHT) {
+                if (!tensor)
+                    fail(Exit::input, matrix.layer, "{} needs a tensor '{}', which the file lacks",
+                         matrix.shown, text::printable(matrix.layer + stored.name));
+                matrix.weight = tensor;
+            }
+            matrix.parts.push_back(tensor);
+        }
+    }
+
+    std::shared_ptr<const StoredMatrix> made(const QuantizedLayer& layer, const Format& format,
+                                             const Recognized& recognized) const {
+        auto matrix = std::make_shared<StoredMatrix>();
+        matrix->layer = layer.name;
+        const std::string options = recognized.options.summary();
+        matrix->shown = format.id() + (options.empty() ? "" : " " + options);
+        try {
+            matrix->plan = format.prepare(recognized.source, recognized.options);
+        } catch (const Refusal& refusal) {
+            fail(Exit::input, layer.name, "it is {}, but {} refuses it: {}", matrix->shown,
+                 format.library().name(), refusal.what());
+        }
+        if (recognized.source.experts != 1)
+            fail(Exit::input, layer.name, "holds {} experts; layers of experts cannot be read back yet",
+                 recognized.source.experts);
+        find_parts(*matrix);
+        return matrix;
+    }
+
+    std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer& layer) {
+        if (!layer.problem.empty())
+            throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
+        open_plugins();
+        const FoundLayer found = found_layer(layer);
+        std::string said;
+        for (const Candidate* candidate : in_order(layer.label)) {
+            std::string problem = candidate->problem;
+            if (candidate->format) {
+                try {
+                    return made(layer, *candidate->format, candidate->format->recognize(found));
+                } catch (const Refusal& refusal) {
+                    problem = refusal.what();
+                }
+            }
+            said += fmt::format("\n  {}: {}", candidate->id, problem);
+        }
+        const std::string label =
+            layer.label.empty() ? "" : fmt::format(" ('{}')", text::printable(layer.label));
+        throw Error(Exit::input, layer.name,
+                    fmt::format("is quantized{}, and no format plugin can read it", label),
+                    said.empty() ? "there are no format plugins" : "what they said:" + said);
+    }
+};
+
+Recognition::Recognition(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry)
+    : state_(new State{std::move(checkpoint), registry}) {}
+
+Recognition::~Recognition() = default;
+
+std::shared_ptr<const StoredMatrix> Recognition::recognize(const QuantizedLayer& layer) {
+    return state_->recognize(layer);
+}
+
+}  // namespace halftone

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/checkpoint/quantized.hpp"
+#include "plugins/registry.hpp"
+
+namespace halftone {
+
+// A quantized layer of a checkpoint, and the plan of the format that it was stored with.
+struct StoredMatrix {
+    std::string layer;  // the weight's name without ".weight"
+    std::string shown;  // "acme.int4 block=32"
+    std::shared_ptr<const FormatPlan> plan;
+    const Tensor* weight = nullptr;
+    std::vector<const Tensor*> parts;  // of plan->stored(), in its order; null where the file lacks one
+
+    uint64_t held_bytes() const;  // of memory while it is read: companions and grid
+};
+
+// Finds out, by asking the format plugins, how the quantized layers of a checkpoint are stored. No plugin is
+// opened before the first layer is asked about. One thread.
+class Recognition {
+  public:
+    Recognition(std::shared_ptr<const Checkpoint>, Registry&);
+    ~Recognition();
+
+    // Plugins with the layer's label are asked first, then the others, in the order of their ids. Exit::input
+    // if none knows the layer, with what each said, or if its tensors have other sizes than the format needs.
+    std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer&);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace halftone

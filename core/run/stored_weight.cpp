@@ -1,0 +1,83 @@
+#include "core/run/stored_weight.hpp"
+
+#include <algorithm>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "plugins/call.hpp"
+
+namespace halftone {
+namespace {
+
+// The bytes of a companion in the length that the plan gives it. Texts may come in any length: those of ours
+// are padded with spaces, and so are the others here.
+std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tensor& tensor,
+                                       const StoredTensor& stored) {
+    std::vector<std::byte> bytes = checkpoint.read_all(tensor);
+    if (bytes.size() == stored.bytes) return bytes;
+    const auto is_padding = [](std::byte byte) { return byte == std::byte{' '} || byte == std::byte{0}; };
+    while (bytes.size() > stored.bytes && is_padding(bytes.back()))
+        bytes.pop_back();
+    if (bytes.size() > stored.bytes)
+        fail(Exit::input, tensor.name, "has {} bytes of text; at most {} are possible", bytes.size(),
+             stored.bytes);
+    bytes.resize(stored.bytes, std::byte{' '});
+    return bytes;
+}
+
+}  // namespace
+
+StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix)
+    : checkpoint_(checkpoint), matrix_(std::move(matrix)) {
+    std::vector<std::vector<std::byte>> contents(matrix_->parts.size());
+    std::vector<const uint8_t*> at(matrix_->parts.size());
+    for (size_t i = 0; i < at.size(); ++i) {
+        const Tensor* part = matrix_->parts[i];
+        if (!part || part == matrix_->weight) continue;
+        contents[i] = companion_bytes(checkpoint, *part, plan().stored()[i]);
+        at[i] = reinterpret_cast<const uint8_t*>(contents[i].data());
+    }
+    grid_ = plan().make_grid();
+    try {
+        plan().load(at, grid_);
+    } catch (const Refusal& refusal) {
+        fail(Exit::input, matrix_->layer, "{} cannot be read: {}", matrix_->shown, refusal.what());
+    }
+}
+
+uint64_t StoredWeight::granule_rows() const {
+    return std::clamp<uint64_t>(plan().facts().granule_rows, 1, std::max<uint64_t>(rows(), 1));
+}
+
+ht_region StoredWeight::covering(const ht_region& region) const {
+    const uint64_t granule = granule_rows();
+    const uint64_t first = region.row / granule * granule;
+    const uint64_t granules = (region.row + region.rows - first + granule - 1) / granule;
+    return {first, 0, std::min(granules * granule, rows() - first), cols()};
+}
+
+uint64_t StoredWeight::most_bytes(uint64_t rows) const {
+    const uint64_t granule = granule_rows();
+    // The band with the last row has what is left, padding included.
+    const uint64_t last = this->rows() == 0 ? 0 : (this->rows() - 1) / granule * granule;
+    const uint64_t tail = plan().band_bytes(last, this->rows() - last);
+    return std::min(matrix_->weight->bytes,
+                    (rows + granule - 1) / granule * plan().facts().granule_bytes + tail);
+}
+
+std::span<const std::byte> StoredWeight::read_codes(const ht_region& region, Scratch& scratch) const {
+    const auto codes = Scratch::sized(scratch.source, plan().band_bytes(region.row, region.rows));
+    checkpoint_.read(*matrix_->weight, plan().band_offset(region.row), codes);
+    return codes;
+}
+
+ht_view StoredWeight::decode(const ht_region& region, Scratch& scratch) const {
+    const std::span<const std::byte> codes = read_codes(region, scratch);
+    const uint64_t elements = region.rows * region.cols;
+    Scratch::sized(scratch.values, elements * sizeof(float));
+    const ht_view view{scratch.values.as<float>().data(), static_cast<int64_t>(region.cols), 1};
+    plan().decode(grid_, region, codes, view);
+    return view;
+}
+
+}  // namespace halftone

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/checkpoint/checkpoint.hpp"
+#include "core/plan/plan.hpp"
+#include "core/run/workers.hpp"
+
+namespace halftone {
+
+// Rows of a matrix as float32, in a thread's scratch, until that is used again.
+struct WidenedBand {
+    ht_view view;
+    uint64_t nonfinite;  // how many values are NaN or infinite
+};
+
+// A matrix of a checkpoint as numbers, whatever form it is stored in. All functions may be called by any
+// thread.
+class WeightReader {
+  public:
+    virtual ~WeightReader() = default;
+
+    virtual uint64_t rows() const = 0;
+    virtual uint64_t cols() const = 0;
+
+    // Any whole rows: region.col is 0 and region.cols is cols(). Uses scratch.source and scratch.values.
+    virtual WidenedBand read(const ht_region&, Scratch&) const = 0;
+
+    // What read() needs of a scratch for a band of so many rows, at most.
+    virtual uint64_t scratch_bytes(uint64_t rows) const = 0;
+
+    // Reading is cheapest in bands that start on multiples of this.
+    virtual uint64_t granule_rows() const { return 1; }
+
+    // A band's share of the stored bytes; bands that make up the matrix add up to total_bytes().
+    virtual uint64_t total_bytes() const = 0;
+    uint64_t bytes_of(const ht_region& region) const;
+};
+
+// A tensor of plain numbers, as a matrix of so many columns; cols divides its elements.
+std::unique_ptr<WeightReader> open_reader(const Checkpoint&, const Tensor&, uint64_t cols);
+
+// A quantized layer, in the basis in which it was before it was quantized. Loads its companions: Exit::input
+// if they make no sense.
+std::unique_ptr<WeightReader> open_reader(const Checkpoint&, std::shared_ptr<const StoredMatrix>);
+
+// The source of a planned matrix, stored as plain numbers or quantized.
+std::unique_ptr<WeightReader> open_reader(const Plan&, const PlannedTensor&);
+
+}  // namespace halftone
