@@ -228,6 +228,8 @@ def check_system_headers(tree):
     for path in tree.under(*HOST_FOLDERS, *PLUGIN_FOLDERS, "sdk", suffixes=CXX):
         if str(path).startswith(f"{POSIX_FOLDER}/"):
             continue
+        if any(str(path).startswith(f"{DEVICE_PLUGINS}/{d}/") for d in device_plugins(tree)):
+            continue  # a driver is looked up when it is asked for, and a plugin cannot ask the host to
         for include in tree.includes(path):
             if not include.quoted and POSIX.match(include.name):
                 yield Finding(path, include.line, f"headers of the operating system belong into {POSIX_FOLDER}/",

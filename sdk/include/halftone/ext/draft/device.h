@@ -28,39 +28,51 @@ enum { HT_LINEAR_GEMM = 1, HT_LINEAR_FACTOR = 2, HT_LINEAR_SVD = 3 };
 /* One device as it lists itself. Strings live as long as the library. */
 typedef struct ht_device_info {
     uint32_t size;
-    uint32_t reserved;
+    uint32_t units;   /* that work side by side; a kernel that fills the device has a few blocks for each */
     const char* name; /* "NVIDIA H200" */
     uint64_t memory_bytes, free_bytes;
 } ht_device_info;
 
-/* float32, row-major. c = alpha * op(a) op(b) + beta * c. Pointers of the device. */
+/* How exactly a product of matrices is made. HT_GEMM_FLOAT32 is plain float32; HT_GEMM_SPLIT may split each
+ * number into parts of fewer bits, as long as the error stays under 2^-16 of the product of magnitudes: for
+ * steps that are small anyway. */
+enum { HT_GEMM_FLOAT32 = 0, HT_GEMM_SPLIT = 1 };
+
+/* float32, row-major. c = alpha * op(a) op(b) + beta * c, where c is rows x cols. All pointers, those of the
+ * factors too, are the device's: nothing waits for a number. */
 typedef struct ht_linear_gemm {
     uint32_t size;
     int32_t transpose_a, transpose_b;
-    uint32_t reserved;
+    int32_t precision; /* HT_GEMM_... */
     uint64_t rows, cols, inner;
-    const float *a, *b, *alpha, *beta;
+    const float *a, *b;
     float* c;
-    uint64_t a_stride, b_stride, c_stride;
+    uint64_t a_stride, b_stride, c_stride; /* from row to row */
+    const double *alpha, *beta;
 } ht_linear_gemm;
 
-/* out = a factor of a, both n x n; `what` as in optimizer.h. status: 0, or the place where it broke down. */
+/* out = a factor of a; `what` as in optimizer.h, HT_REFUSED for one that the device does not have. QR: out is
+ * the rows x cols factor with orthonormal columns, rows >= cols. Otherwise cols == rows. *status: 0, or not 0
+ * where it broke down; a word of the device. */
 typedef struct ht_linear_factor {
     uint32_t size;
     int32_t what;
-    uint64_t n;
+    uint64_t rows, cols;
     const float* a;
     float* out;
     int32_t* status;
 } ht_linear_factor;
 
-/* The leading `rank` singular values and vectors of a. */
+/* The leading `rank` singular values and vectors of a, the vectors as the factors of an objective: left is
+ * rank x rows, right is cols x rank. From a random start of rank + extra columns and `rounds` multiplications
+ * with a and its transpose. *status as above. */
 typedef struct ht_linear_svd {
     uint32_t size;
-    uint32_t rank;
+    uint32_t rank, extra, rounds;
     uint64_t rows, cols;
     const float* a;
-    float *u, *s, *v;
+    float *left, *values, *right; /* values may be NULL */
+    int32_t* status;
     uint64_t seed; /* of the random start; same seed, same bits on the same model of device */
 } ht_linear_svd;
 
@@ -82,7 +94,8 @@ typedef struct ht_device {
     /* [any] A buffer, 256-byte aligned, contents undefined. Owned by the host until drop(). */
     ht_status (*buffer)(void* device, uint64_t bytes, int32_t place, void** out, ht_error* error) HT_NOEXCEPT;
 
-    /* [any] Gives a buffer back once the work that uses it has been done. drop(device, NULL) does nothing. */
+    /* [any] [waits] Gives a buffer back once the work that uses it has been done. drop(device, NULL) does
+     * nothing. */
     void (*drop)(void* device, void* buffer) HT_NOEXCEPT;
 
     /* [any] A stream: work enqueued on it is done in order. Used by one thread at a time. On HT_OK the host
@@ -92,29 +105,34 @@ typedef struct ht_device {
     /* [one] [waits] Ends a stream, after its work. */
     void (*end)(void* device, void* stream) HT_NOEXCEPT;
 
-    /* [one] Enqueues a copy in either direction, or on the device. Both buffers live until the stream has
-     * been waited for. */
+    /* [one] Enqueues a copy between a buffer and any memory, or two buffers. Both live until the stream has
+     * been waited for. From memory that is not pinned the call may return only when it has been read. */
     ht_status (*copy)(void* device, void* stream, void* to, const void* from, uint64_t bytes,
                       ht_error* error) HT_NOEXCEPT;
 
+    /* [one] Enqueues the filling of a buffer's part with one byte. */
+    ht_status (*fill)(void* device, void* stream, void* to, uint8_t byte, uint64_t bytes,
+                      ht_error* error) HT_NOEXCEPT;
+
     /* [any] A module from an image of kernels.h; the same image gives the same module. Lives as long as the
-     * device. */
+     * device. HT_REFUSED if the image has no code for it. */
     ht_status (*load)(void* device, const void* image, uint64_t bytes, void** module,
                       ht_error* error) HT_NOEXCEPT;
 
-    /* [one] Enqueues a kernel by its name. `args` are copied. HT_REFUSED if the module has no such kernel. */
-    ht_status (*launch)(void* device, void* stream, void* module, const char* kernel, const uint64_t* blocks,
+    /* [one] Enqueues a kernel by its name, `blocks` blocks of HT_KERNEL_THREADS threads. `args` are copied.
+     * HT_REFUSED if the module has no such kernel. */
+    ht_status (*launch)(void* device, void* stream, void* module, const char* kernel, uint64_t blocks,
                         const void* args, uint64_t bytes, ht_error* error) HT_NOEXCEPT;
 
     /* [one] Enqueues linear algebra, HT_LINEAR_...; `args` are copied. Needs one workspace per stream, which
-     * the device keeps. Same inputs, same bits. */
+     * the device keeps; a factorization may wait for the device. Same inputs, same bits. */
     ht_status (*linear)(void* device, void* stream, int32_t what, const void* args,
                         ht_error* error) HT_NOEXCEPT;
 
     /* [one] [waits] Until everything enqueued on the stream has been done. */
     ht_status (*wait)(void* device, void* stream, ht_error* error) HT_NOEXCEPT;
 
-    /* [any] Optional abilities by id; NULL if unknown. Constant. NULL itself if there are none. */
+    /* [any] Optional abilities by id, HT_DEVICE_KERNELS first of all; NULL if unknown. Constant. */
     const void* (*extension)(const char* id)HT_NOEXCEPT;
 } ht_device;
 
