@@ -8,6 +8,7 @@
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
 #include "core/cli/arguments.hpp"
+#include "core/device/device.hpp"
 #include "core/report/table.hpp"
 #include "plugins/registry.hpp"
 
@@ -113,11 +114,27 @@ std::shared_ptr<PluginLibrary> find(Registry& registry, const std::string& name)
     return registry.library(found.empty() ? ht_kind{HT_KIND_FORMAT} : found[0], name);
 }
 
+// What a device plugin finds on this machine, or why it finds nothing.
+struct Found {
+    std::vector<Device::Info> devices;
+    std::string problem;
+};
+
+Found devices_of(const PluginLibrary& library) {
+    try {
+        return {Device::list(library), ""};
+    } catch (const DeviceFailure& failure) {
+        return {{}, failure.what()};
+    }
+}
+
 int info(Context& context, Registry& registry, const std::string& name, bool json) {
     const std::shared_ptr<PluginLibrary> library = find(registry, name);
     const ht_plugin& plugin = library->descriptor();
     std::vector<Format::Label> labels;
     if (plugin.kind == HT_KIND_FORMAT) labels = Format(library).labels();
+    Found found;
+    if (plugin.kind == HT_KIND_DEVICE) found = devices_of(*library);
     if (json) {
         Json whole;
         whole["kind"] = kind_name(plugin.kind);
@@ -144,11 +161,24 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
                                        {"loaders", label.loaders},
                                        {"activations", label.activations},
                                        {"remark", label.remark}});
+        if (plugin.kind == HT_KIND_DEVICE) {
+            whole["devices"] = Json::array();
+            for (const Device::Info& device : found.devices)
+                whole["devices"].push_back({{"name", device.name},
+                                            {"memory_bytes", device.memory_bytes},
+                                            {"free_bytes", device.free_bytes}});
+            if (!found.problem.empty()) whole["problem"] = found.problem;
+        }
         context.out << pretty(whole);
         return 0;
     }
     context.out << fmt::format("{} '{}' {} ({})\n{}\n{}\n", kind_name(plugin.kind), plugin.id, plugin.version,
                                plugin.license, plugin.summary, os::utf8(library->file().path));
+    for (const Device::Info& device : found.devices)
+        context.out << fmt::format("\nfound: {}, {:.1f} GiB of memory, {:.1f} GiB free\n", device.name,
+                                   static_cast<double>(device.memory_bytes) / (1u << 30),
+                                   static_cast<double>(device.free_bytes) / (1u << 30));
+    if (!found.problem.empty()) context.out << "\ncannot be used here: " << found.problem << "\n";
     if (library->options().size() > 0) {
         TextTable table;
         table.columns = {{"option"}, {"type"}, {"default"}, {"range"}, {"meaning"}};

@@ -27,6 +27,34 @@ __device__ void widen_each(const ht_widen_args& args, Widened value) {
                   static_cast<unsigned long long>(odd));
 }
 
+// The block's sum, in a fixed tree; for thread 0.
+__device__ double block_sum(double own) {
+    __shared__ double sums[HT_KERNEL_THREADS];
+    sums[threadIdx.x] = own;
+    __syncthreads();
+    for (uint32_t half = HT_KERNEL_THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+        __syncthreads();
+    }
+    const double sum = sums[0];
+    __syncthreads();
+    return sum;
+}
+
+__device__ double judged(const ht_judge_args& args, const double* scores) {
+    if (scores[0] > args.cap * args.nearest[0]) return INFINITY;
+    double sum = 0, weights = 0;
+    for (uint32_t i = 0; i < args.n_terms; ++i) {
+        const double least = args.nearest[1 + i], now = scores[1 + i];
+        weights += args.weights[i];
+        if (least > 0)
+            sum += args.weights[i] * (now / least);
+        else if (now > 0)
+            return INFINITY;
+    }
+    return weights > 0 ? sum / weights : 0;
+}
+
 __device__ uint64_t up(uint64_t a, uint64_t b) {
     return (a + b - 1) / b;
 }
@@ -80,6 +108,51 @@ __global__ void table_snap(ht_table_args args) {
                         static_cast<int64_t>(j) * args.out.col_stride] =
                 table.level[set + low] * table.post[group];
         }
+}
+
+__global__ void error(ht_error_args args) {
+    double squares = 0, different = 0;
+    for (uint64_t i = first(); i < args.n; i += step()) {
+        const float value = args.value[i], e = args.weights ? value - args.weights[i] : value;
+        if (args.nearest && value != args.nearest[i]) ++different;
+        squares += static_cast<double>(e) * e;
+        if (args.error) args.error[i] = e;
+    }
+    const double sum = block_sum(squares);
+    if (threadIdx.x == 0) args.partials[blockIdx.x] = sum;
+    if (!args.nearest) return;
+    const double count = block_sum(different);
+    if (threadIdx.x == 0) args.partials[gridDim.x + blockIdx.x] = count;
+}
+
+__global__ void fold(ht_fold_args args) {
+    double own = 0;
+    for (uint64_t i = threadIdx.x; i < args.n; i += blockDim.x)
+        own += args.from[i * args.step];
+    const double sum = block_sum(own);
+    if (threadIdx.x == 0) *args.to = (args.add ? *args.to : 0) + sum;
+}
+
+__global__ void steps(ht_steps_args args) {
+    for (uint64_t i = first(); i < args.n; i += step())
+        args.value[i] = args.nearest[i] + args.x[i] * args.sigma[i];
+}
+
+__global__ void judge(ht_judge_args args) {
+    if (threadIdx.x > 0) return;
+    const bool better = judged(args, args.scores) < judged(args, args.best);
+    *args.kept = better;
+    if (!better) return;
+    *args.improved = 1;
+    *args.best_generation = args.generation;
+    for (uint32_t i = 0; i <= args.n_terms; ++i)
+        args.best[i] = args.scores[i];
+}
+
+__global__ void keep(ht_keep_args args) {
+    if (*args.flag == 0) return;
+    for (uint64_t i = first(); i < args.n; i += step())
+        args.to[i] = args.from[i];
 }
 
 }  // extern "C"

@@ -13,6 +13,7 @@
 #ifndef HALFTONE_EXT_DRAFT_KERNELS_H
 #define HALFTONE_EXT_DRAFT_KERNELS_H
 
+#include <halftone/ext/draft/optimizer.h>
 #include <halftone/format.h>
 
 #ifdef __cplusplus
@@ -60,6 +61,25 @@ typedef struct ht_kernel_args {
     void* partials;
 } ht_kernel_args;
 
+/* What a kernel of an optimizer's operation gets: whole rows of the matrices, from `row` on. `nums` and
+ * `sums` as in ht_tile, but each number where it lies. HT_OP_SUM: block b writes its sums to sums[b * n_nums
+ * + i], and the host folds them in that order. HT_OP_SCALAR is launched with one block, and one thread of it
+ * works. */
+enum { HT_OP_MOST_MATS = 8, HT_OP_MOST_NUMS = 32 };
+typedef struct ht_op_args {
+    uint32_t size;
+    uint32_t n_mats, n_nums, reserved;
+    uint64_t row, rows, cols;
+    float* mats[HT_OP_MOST_MATS];
+    int64_t strides[HT_OP_MOST_MATS];
+    const float *gradient, *sigma, *lo, *hi, *nearest; /* rows x cols, dense; NULL unless wanted */
+    double* nums[HT_OP_MOST_NUMS];
+    double* sums;
+    uint64_t seed;
+} ht_op_args;
+
+/* ---- Kernels of HT_DEVICE_KERNELS ---- */
+
 /* "widen": stored floating-point numbers to float32, exactly; adds the count of NaN and infinities to
  * *nonfinite. BF16, F16 and F32. */
 typedef struct ht_widen_args {
@@ -81,6 +101,61 @@ typedef struct ht_table_args {
     ht_region region;
     ht_view in, out;
 } ht_table_args;
+
+/* "error": error = value - weights, and per block the sum of squares (partials[block]). error may be `value`,
+ * or NULL; weights may be NULL for 0. With `nearest`: partials[blocks + block] counts values that differ from
+ * it. */
+typedef struct ht_error_args {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t n;
+    const float *value, *weights, *nearest;
+    float* error;
+    double* partials;
+} ht_error_args;
+
+/* "fold": *to = (add ? *to : 0) + the sum of n numbers, in one fixed order. One block. */
+typedef struct ht_fold_args {
+    uint32_t size;
+    int32_t add;
+    uint64_t n, step; /* from number to number */
+    const double* from;
+    double* to;
+} ht_fold_args;
+
+/* "steps": value = nearest + x * sigma. */
+typedef struct ht_steps_args {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t n;
+    const float *nearest, *x, *sigma;
+    float* value;
+} ht_steps_args;
+
+/* "judge": one block. Whether scores[0 .. n_terms], squared error first, are better than `best` by the
+ * weighted sum of the terms over those of `nearest`; then best = scores, and the flags say so. */
+enum { HT_JUDGE_MOST_TERMS = 8 };
+typedef struct ht_judge_args {
+    uint32_t size;
+    uint32_t n_terms;
+    double cap; /* of the squared error over that of `nearest`; infinity: none */
+    double weights[HT_JUDGE_MOST_TERMS];
+    const double *scores, *nearest;
+    double* best;
+    double *kept, *improved; /* 1 or 0; 1 once */
+    double generation;       /* of the grid; goes to *best_generation */
+    double* best_generation;
+} ht_judge_args;
+
+/* "keep": to = from if *flag is not 0. */
+typedef struct ht_keep_args {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t n;
+    const double* flag;
+    const float* from;
+    float* to;
+} ht_keep_args;
 
 #ifdef __cplusplus
 }
