@@ -50,7 +50,8 @@ std::vector<Stored> stored(const ht_source& source, ElementType element, ScalePe
     return all;
 }
 
-toolbox::ScalarFormat::Parts parts(const ht_source& source, ElementType element, ScalePer per) {
+toolbox::ScalarFormat::Parts parts(const ht_source& source, ElementType element, ScalePer per,
+                                   toolbox::ScaleFit fit) {
     if (source.rank != 2 || source.experts != 1)
         throw Refused("fp8 takes plain matrices, and this has " + std::to_string(source.rank) +
                       " dimensions");
@@ -65,7 +66,10 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, ElementType element,
             e5m2 ? toolbox::scalar_levels<toolbox::E5m2>() : toolbox::scalar_levels<toolbox::E4m3fn>(),
             per == ScalePer::row ? toolbox::ScaleGroups::row(source.rows, source.cols)
                                  : toolbox::ScaleGroups::tensor(source.rows, source.cols),
-            e5m2 ? scale<toolbox::E5m2> : scale<toolbox::E4m3fn>, stored(source, element, per)};
+            e5m2 ? scale<toolbox::E5m2> : scale<toolbox::E4m3fn>,
+            stored(source, element, per),
+            toolbox::Scaling::multiply,
+            fit};
 }
 
 // ------------------------------------------------------------------------------------------- reading back
@@ -113,6 +117,7 @@ class Fp8 : public toolbox::ScalarFormat {
     static constexpr ht_option options[] = {
         choice("element", "e4m3fn", element_names, "e4m3fn has finer steps, e5m2 a wider range"),
         choice("scale_per", "tensor", scale_names, "what shares one scale"),
+        toolbox::scale_option,
     };
 
     static constexpr ht_label labels[] = {
@@ -129,7 +134,8 @@ class Fp8 : public toolbox::ScalarFormat {
     };
 
     Fp8(const ht_source& source, const Options& options)
-        : Fp8(source, options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scale_per")) {}
+        : Fp8(source, options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scale_per"),
+              options.choice_as<toolbox::ScaleFit>("scale")) {}
 
     void describe(JsonSink sink) const {
         sink.text("format", label_);
@@ -165,8 +171,8 @@ class Fp8 : public toolbox::ScalarFormat {
     }
 
   private:
-    Fp8(const ht_source& source, ElementType element, ScalePer per)
-        : ScalarFormat(parts(source, element, per)),
+    Fp8(const ht_source& source, ElementType element, ScalePer per, toolbox::ScaleFit fit)
+        : ScalarFormat(parts(source, element, per, fit)),
           label_(label_names[static_cast<int>(element)][static_cast<int>(per)]),
           full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
 

@@ -61,7 +61,10 @@ Level::~Level() {
 Values::Values(const std::string& element, const std::string& scale_per) {
     for (uint64_t i = 0; i < descriptor().n_options; ++i) {
         const ht_option& option = *descriptor().options[i];
-        const std::string wanted = std::string(option.name) == "element" ? element : scale_per;
+        const std::string name = option.name;
+        const std::string wanted = name == "element"     ? element
+                                   : name == "scale_per" ? scale_per
+                                                         : option.fallback;
         ht_value value{};
         value.size = sizeof value;
         value.type = option.type;

@@ -24,7 +24,8 @@
 // What follows from it: scales are float32, stored in group order; a matrix of zeros alone gets scales of 1
 // and codes of 0; a group whose scale is so small that its inverse overflows counts as zero. Codes are final
 // before the seal, so that the host can fit, encode and write a band while it is at hand. The weights of
-// columns (`column_weight`) do not move the largest magnitude and are not used.
+// columns (`column_weight`) do not move the largest magnitude; a search for the scale of the least squared
+// error (scale_search.hpp) honours them.
 #pragma once
 
 #include <cfloat>
@@ -39,22 +40,21 @@
 #include <halftone/toolbox/scalar_kernels.hpp>
 #include <halftone/toolbox/scalar_levels.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
+#include <halftone/toolbox/scale_search.hpp>
 
 namespace halftone {
 inline namespace v1 {
 namespace toolbox {
 
-// t = x * pre (or x / pre) is rounded; value = level * post. `post` is what gets stored.
-struct Scale {
-    float pre, post;
-};
-
 // The front of the grid; after it, each on a 64-byte boundary: level, upper, pre, post, amax.
 struct ScalarGridHeader {
     uint64_t rows, cols, group_rows, group_cols, groups;
     int32_t scale_kind;
-    uint32_t levels, divide, reserved;
+    uint32_t levels, divide;
+    float magnitude;     // from which a searched scale of the whole matrix is made; 0 before the search
+    double least_error;  // of that scale
 };
+static_assert(sizeof(ScalarGridHeader) == 64);
 
 class ScalarFormat {
   public:
@@ -65,6 +65,7 @@ class ScalarFormat {
         Scale (*scale)(float amax);  // amax > 0 or the group is zero in a matrix that is not
         std::vector<Stored> stored;  // a weight of one byte per element, one HT_ROLE_SCALE, markers
         Scaling scaling = Scaling::multiply;
+        ScaleFit fit = ScaleFit::absmax;
         int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
     };
 
@@ -74,8 +75,8 @@ class ScalarFormat {
         facts.granule_rows = parts_.groups.granule_rows();
         facts.granule_bytes = facts.granule_rows * parts_.groups.cols();
         facts.grid_bytes = offset(5);
-        facts.passes = one_scale() ? 1 : 0;
-        facts.partial_bytes = one_scale() ? sizeof(float) : 0;
+        facts.passes = !one_scale() ? 0 : searches() ? 3 : 1;
+        facts.partial_bytes = partial_bytes();
         facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
         facts.input_scale = parts_.input_scale;
         facts.scale_kind = parts_.groups.kind();
@@ -87,29 +88,62 @@ class ScalarFormat {
 
     void begin(std::byte* grid) const {
         const ScaleGroups& g = parts_.groups;
-        const ScalarGridHeader header{g.rows(),       g.cols(),  g.group_rows(),
-                                      g.group_cols(), g.count(), g.kind(),
-                                      level_count(),  divides(), 0};
+        const ScalarGridHeader header{g.rows(),  g.cols(), g.group_rows(), g.group_cols(),
+                                      g.count(), g.kind(), level_count(),  divides(),
+                                      0,         0};
         std::memcpy(grid, &header, sizeof header);
         std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
         std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));
     }
 
-    void fit_pass(uint32_t, const Band& in, const float*, const std::byte*, void* partials) const {
-        auto* const amax = static_cast<float*>(partials);
-        each_piece(in, [&](uint64_t i, uint64_t, const float* x, uint64_t n, uint64_t) {
-            amax[i] = std::max(amax[i], parts_.kernels.largest(x, n));
-        });
+    // Pass 0 finds the largest magnitude; the others, of a search, sum the errors of candidates.
+    void fit_pass(uint32_t pass, const Band& in, const float* column_weight, const std::byte* grid,
+                  void* partials) const {
+        auto* const slots = static_cast<std::byte*>(partials);
+        if (pass == 0)
+            return each_piece(in, [&](uint64_t i, uint64_t, const float* x, uint64_t n, uint64_t) {
+                float& amax = *reinterpret_cast<float*>(slots + i * partial_bytes());
+                amax = std::max(amax, parts_.kernels.largest(x, n));
+            });
+        const float amax = at(grid).amax[0];
+        if (amax == 0) return;
+        for (int candidate = 0; candidate < candidates(pass); ++candidate) {
+            const Scale scale = parts_.scale(candidate_magnitude(grid, pass, candidate));
+            for (uint64_t i = 0; i < in.region.rows; ++i)
+                reinterpret_cast<double*>(slots + i * partial_bytes())[candidate] =
+                    error(in, column_weight, in.region.row + i, scale, error_unit(amax));
+        }
     }
 
-    void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
+    void fit_fold(uint32_t pass, const void* partials, uint64_t n, std::byte* grid) const {
+        const auto* const slots = static_cast<const std::byte*>(partials);
         const Fitted fitted = at(grid);
-        fitted.amax[0] = parts_.kernels.largest(static_cast<const float*>(partials), n);
-        set_scale(fitted, 0);
-        fit_seal(grid);
+        if (pass == 0) {
+            for (uint64_t i = 0; i < n; ++i)
+                fitted.amax[0] =
+                    std::max(fitted.amax[0], *reinterpret_cast<const float*>(slots + i * partial_bytes()));
+            set_scale(fitted, 0);
+            return fit_seal(grid);
+        }
+        if (fitted.amax[0] == 0) return;
+        // Of pass 2 all are new; its centre was judged in pass 1, and the error of that is kept.
+        double least = pass == 1 ? sum(slots, n, unchanged_candidate) : header(grid).least_error;
+        float best = pass == 1 ? fitted.amax[0] : header(grid).magnitude;
+        for (int candidate = 0; candidate < candidates(pass); ++candidate) {
+            const float magnitude = candidate_magnitude(grid, pass, candidate);
+            const double error = sum(slots, n, candidate);
+            if (!(error < least) || !(magnitude <= FLT_MAX)) continue;
+            least = error;
+            best = magnitude;
+        }
+        header(grid).magnitude = best;
+        header(grid).least_error = least;
+        const Scale scale = parts_.scale(best);
+        fitted.pre[0] = scale.pre;
+        fitted.post[0] = scale.post;
     }
 
-    void fit_band(const Band& in, const float*, std::byte* grid) const {
+    void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
         if (one_scale() || in.region.rows == 0) return;
         const Fitted fitted = at(grid);
         const ScaleGroups& g = parts_.groups;
@@ -121,7 +155,10 @@ class ScalarFormat {
             fitted.amax[group] = std::max(fitted.amax[group], parts_.kernels.largest(x, n));
         });
         for (uint64_t group = first; group <= last; ++group)
-            set_scale(fitted, group);
+            if (searches() && fitted.amax[group] > 0)
+                search(in, column_weight, fitted, group);
+            else
+                set_scale(fitted, group);
     }
 
     void fit_seal(std::byte* grid) const {
@@ -237,9 +274,83 @@ class ScalarFormat {
 
     static constexpr uint64_t strip = 512;  // how much of a row with gaps is gathered at a time
 
+    bool searches() const { return parts_.fit == ScaleFit::mse; }
     bool one_scale() const { return parts_.groups.kind() == HT_SCALE_TENSOR; }
     uint32_t divides() const { return parts_.scaling == Scaling::divide; }
     uint32_t level_count() const { return static_cast<uint32_t>(parts_.levels.level.size()); }
+
+    // ---- the search for one scale of the whole matrix: partial results are one number per candidate and row
+
+    uint64_t partial_bytes() const {
+        return !one_scale() ? 0 : searches() ? search_candidates * sizeof(double) : sizeof(float);
+    }
+    static int candidates(uint32_t pass) { return pass == 1 ? search_candidates : search_fine_candidates; }
+    float candidate_magnitude(const std::byte* grid, uint32_t pass, int candidate) const {
+        return pass == 1 ? at(grid).amax[0] * search_factor(candidate)
+                         : header(grid).magnitude * search_fine_factor(candidate);
+    }
+    double sum(const std::byte* slots, uint64_t n, int candidate) const {
+        double total = 0;
+        for (uint64_t i = 0; i < n; ++i)
+            total += reinterpret_cast<const double*>(slots + i * partial_bytes())[candidate];
+        return total;
+    }
+    // Grids that are being fitted are not constant, whatever the type of the pointer.
+    static ScalarGridHeader& header(const std::byte* grid) {
+        return *reinterpret_cast<ScalarGridHeader*>(const_cast<std::byte*>(grid));
+    }
+
+    // ---- the search for the scale of a group
+
+    // Visits the pieces of a group, or of a row where one scale is for all: visit(x, weights or NULL, n).
+    template <class Visit>
+    void each_piece_of(const Band& in, const float* column_weight, uint64_t group_or_row,
+                       Visit&& visit) const {
+        const auto piece = [&](uint64_t row, uint64_t col, uint64_t n) {
+            const uint64_t i = row - in.region.row, j = col - in.region.col;
+            const float* const weight = column_weight ? column_weight + col : nullptr;
+            if (in.contiguous_rows()) return visit(&in.at(i, j), weight, n);
+            float buffer[search_piece];
+            for (uint64_t k = 0; k < n; ++k)
+                buffer[k] = in.at(i, j + k);
+            visit(buffer, weight, n);
+        };
+        if (one_scale())
+            ScaleGroups::row(parts_.groups.rows(), parts_.groups.cols())
+                .each_piece_of(group_or_row, search_piece, piece);
+        else
+            parts_.groups.each_piece_of(group_or_row, search_piece, piece);
+    }
+
+    double error(const Band& in, const float* column_weight, uint64_t group_or_row, Scale scale, float unit,
+                 double most = std::numeric_limits<double>::infinity()) const {
+        double sum = 0;
+        each_piece_of(in, column_weight, group_or_row, [&](const float* x, const float* weight, uint64_t n) {
+            if (sum < most) sum += parts_.kernels.squared_error(x, weight, n, scale.pre, scale.post, unit);
+        });
+        return sum;
+    }
+
+    void search(const Band& in, const float* column_weight, const Fitted& fitted, uint64_t group) const {
+        const float amax = fitted.amax[group];
+        const Scale best = search_scale(
+            amax, parts_.scale,
+            [&](Scale scale, double most) {
+                return error(in, column_weight, group, scale, error_unit(amax), most);
+            },
+            [&](Scale scale, float unit) {
+                Moments total;
+                each_piece_of(in, column_weight, group, [&](const float* x, const float* weight, uint64_t n) {
+                    float sums[2];
+                    parts_.kernels.moments(x, weight, n, scale.pre, unit, sums);
+                    total.with_x += static_cast<double>(sums[0]);
+                    total.square += static_cast<double>(sums[1]);
+                });
+                return total;
+            });
+        fitted.pre[group] = best.pre;
+        fitted.post[group] = best.post;
+    }
 
     // The `pre` that takes every number to 0.
     float to_zero() const { return divides() ? std::numeric_limits<float>::infinity() : 0.0f; }

@@ -25,6 +25,9 @@ struct ScalarKernels {
     void (*decode)(const uint8_t* codes, size_t n, float post, float* values);
     void (*snap)(const float* x, size_t n, float pre, float post, float* values);
     void (*around)(const float* x, size_t n, float pre, float post, float* lo, float* hi);
+    // For scale_search.hpp. `weight` is one number per element, or NULL for 1.
+    float (*squared_error)(const float* x, const float* weight, size_t n, float pre, float post, float unit);
+    void (*moments)(const float* x, const float* weight, size_t n, float pre, float unit, float sums[2]);
 };
 
 template <Scaling scaling>
@@ -80,12 +83,83 @@ static void around(const float* x, size_t n, float pre, float post, float* lo, f
     }
 }
 
+// Sums have as many parts as the widest registers have numbers, whatever the level, and these are added in
+// one order: the same bits everywhere.
+inline constexpr size_t sum_parts = 16;
+
+HT_DEVICE float sum_of(float (&part)[sum_parts]) {
+    for (size_t half = sum_parts / 2; half > 0; half /= 2)
+        for (size_t k = 0; k < half; ++k)
+            part[k] += part[k + half];
+    return part[0];
+}
+
+template <class Element, Scaling scaling, bool weighted>
+HT_DEVICE float error_of(float x, const float* weight, float pre, float post, float unit) {
+    const float error = (x - Element::decode(Element::encode(scaled<scaling>(x, pre))) * post) * unit;
+    if constexpr (weighted)
+        return *weight * (error * error);
+    else
+        return error * error;
+}
+
+template <class Element, Scaling scaling, bool weighted>
+static float sum_errors(const float* x, const float* weight, size_t n, float pre, float post, float unit) {
+    float part[sum_parts] = {};
+    size_t i = 0;
+    for (; i + sum_parts <= n; i += sum_parts)
+        for (size_t k = 0; k < sum_parts; ++k)
+            part[k] += error_of<Element, scaling, weighted>(x[i + k], weight + i + k, pre, post, unit);
+    for (size_t k = 0; i < n; ++i, ++k)
+        part[k] += error_of<Element, scaling, weighted>(x[i], weight + i, pre, post, unit);
+    return sum_of(part);
+}
+
+// Of what is stored: the sum of weight * ((x - value) * unit)^2.
+template <class Element, Scaling scaling>
+static float squared_error(const float* x, const float* weight, size_t n, float pre, float post, float unit) {
+    return weight ? sum_errors<Element, scaling, true>(x, weight, n, pre, post, unit)
+                  : sum_errors<Element, scaling, false>(x, x, n, pre, post, unit);
+}
+
+template <class Element, Scaling scaling, bool weighted>
+static void sum_moments(const float* x, const float* weight, size_t n, float pre, float unit, float sums[2]) {
+    float with_x[sum_parts] = {}, square[sum_parts] = {};
+    const auto whole = n / sum_parts * sum_parts;
+    for (size_t i = 0; i < whole; i += sum_parts)
+        for (size_t k = 0; k < sum_parts; ++k) {
+            const float level = Element::decode(Element::encode(scaled<scaling>(x[i + k], pre)));
+            const float share = weighted ? weight[i + k] * level : level;
+            with_x[k] += share * (x[i + k] * unit);
+            square[k] += share * level;
+        }
+    for (size_t i = whole; i < n; ++i) {
+        const float level = Element::decode(Element::encode(scaled<scaling>(x[i], pre)));
+        const float share = weighted ? weight[i] * level : level;
+        with_x[i - whole] += share * (x[i] * unit);
+        square[i - whole] += share * level;
+    }
+    sums[0] = sum_of(with_x);
+    sums[1] = sum_of(square);
+}
+
+// What the best scale for these codes is made of: the sums of weight * x * unit * level and weight * level^2.
+template <class Element, Scaling scaling>
+static void moments(const float* x, const float* weight, size_t n, float pre, float unit, float sums[2]) {
+    if (weight)
+        sum_moments<Element, scaling, true>(x, weight, n, pre, unit, sums);
+    else
+        sum_moments<Element, scaling, false>(x, x, n, pre, unit, sums);
+}
+
 }  // namespace loops
 
 template <class Element, Scaling scaling = Scaling::multiply>
 static constexpr ScalarKernels scalar_kernels() {
-    return {loops::largest<Element>, loops::encode<Element, scaling>, loops::decode<Element>,
-            loops::snap<Element, scaling>, loops::around<Element, scaling>};
+    return {loops::largest<Element>,         loops::encode<Element, scaling>,
+            loops::decode<Element>,          loops::snap<Element, scaling>,
+            loops::around<Element, scaling>, loops::squared_error<Element, scaling>,
+            loops::moments<Element, scaling>};
 }
 
 }  // namespace toolbox
