@@ -14,6 +14,7 @@
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
 #include "core/cli/command.hpp"
+#include "core/cli/dequantize_command.hpp"
 #include "core/cli/inspect.hpp"
 #include "core/cli/plugins_command.hpp"
 #include "core/cli/run_command.hpp"
@@ -112,6 +113,7 @@ int print_help(Context& context, const std::vector<std::string>& about) {
 std::vector<Command> commands() {
     return {run_command(),
             plan_command(),
+            dequantize_command(),
             inspect_command(),
             synth_command(),
             plugins_command(),

@@ -3,8 +3,11 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <map>
 #include <utility>
 
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
 #include "core/plan/metadata.hpp"
 
 namespace halftone {
@@ -73,6 +76,28 @@ PlannedOutput output_of_kept(const Tensor& tensor, ht_dtype as) {
     output.origin = as == tensor.dtype ? Origin::copy : Origin::narrowed;
     output.bytes = byte_count(as, tensor.shape).value();
     return output;
+}
+
+void lay_out_files(Plan& plan, const Metadata& metadata) {
+    std::map<std::string_view, PlannedOutput*> by_name;
+    std::vector<OutputTensor> tensors;
+    for (PlannedTensor& planned : plan.tensors)
+        for (PlannedOutput& output : planned.outputs) {
+            if (!by_name.emplace(output.name, &output).second)
+                fail(Exit::usage, text::printable(output.name),
+                     "two layers of the output would have this name");
+            tensors.push_back({output.name, output.dtype, output.shape, output.bytes, 0});
+        }
+    for (std::vector<OutputTensor>& shard :
+         split_into_shards(std::move(tensors), plan.pipeline.output.shard_size)) {
+        FileLayout layout = lay_out(std::move(shard), metadata);
+        for (const OutputTensor& placed : layout.tensors) {
+            by_name.at(placed.name)->file = static_cast<uint32_t>(plan.files.size());
+            by_name.at(placed.name)->offset = placed.offset;
+        }
+        plan.output_bytes += layout.size;
+        plan.files.push_back(std::move(layout));
+    }
 }
 
 }  // namespace halftone

@@ -20,4 +20,7 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
 // The tensor as it is, or narrowed to another float type (Origin::narrowed).
 PlannedOutput output_of_kept(const Tensor&, ht_dtype as);
 
+// Gives every output tensor of the plan its file and its place there. Exit::usage if two would have one name.
+void lay_out_files(Plan&, const Metadata&);
+
 }  // namespace halftone

@@ -72,6 +72,8 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
         plugins_used_.push_back(
             fmt::format("model {} {}", id, registry_.model(id)->library().descriptor().version));
     prefix_ = common_prefix(*plan_.checkpoint);
+    file_markers_ = whole_file_markers(*plan_.checkpoint);
+    recognition_ = std::make_unique<Recognition>(plan_.checkpoint, registry_);
     for (QuantizedLayer& layer : quantized_layers(*plan_.checkpoint)) {
         companions_before_.insert(layer.companions.begin(), layer.companions.end());
         quantized_before_.emplace(layer.name, std::move(layer));
@@ -147,7 +149,7 @@ PlannedTensor Planner::decide(uint32_t index) {
     std::string reason;
     const ResolvedTreatment& treatment = wanted_treatment(source, rule, verdict, reason);
     if (source.name.ends_with(".weight") && quantized_before_.contains(layer))
-        return keep_quantized(index, layer, treatment.format != nullptr);
+        return treatment.format ? requantize(index, treatment, verdict.flags) : keep_quantized(index, layer);
     std::string obstacle = not_a_matrix(source);
     if (!obstacle.empty()) {
         const bool packed = source.dtype == HT_DTYPE_I8 || source.dtype == HT_DTYPE_U8;
@@ -180,50 +182,25 @@ const ResolvedTreatment& Planner::wanted_treatment(const Tensor& source, int rul
     return primary_;
 }
 
-// A weight that has scales already. Taken for plain numbers it would be ruined; it stays only where nobody
-// wants it quantized.
-PlannedTensor Planner::keep_quantized(uint32_t index, const std::string& layer, bool wanted) {
-    const std::string& label = quantized_before_.find(layer)->second.label;
-    const std::string reason = "already quantized" + (label.empty() ? "" : " as " + label);
-    if (wanted)
-        throw Error(
-            Exit::input, tensor(index).name, reason,
-            "start from the full-precision checkpoint, or leave such layers as they are with a [[rule]] that "
-            "has action = \"keep\"");
-    kept_quantized_.push_back(layer);
-    return keep(index, reason, "already quantized");
-}
-
-// Loaders look at the whole file to tell the legacy layout from the other: a mixture would lose its scales
-// silently.
-void Planner::check_kept_layouts() const {
-    if (changes_.touched.empty()) return;
-    for (const auto& [name, layer] : quantized_before_) {
-        const auto is_legacy = [](const std::string& companion) {
-            return companion.ends_with(".scale_weight");
-        };
-        const bool legacy = std::ranges::any_of(layer.companions, is_legacy);
-        if (changes_.touched.contains(name) || layer.companions.empty() ||
-            legacy == (dialect_ == HT_DIALECT_LEGACY))
-            continue;
-        throw Error(
-            Exit::input, name,
-            fmt::format("it stays quantized in {} layout, and no loader takes both layouts in one file",
-                        legacy ? "the legacy" : "another"),
-            "start from the full-precision checkpoint, or set [output] layout to the one the file has");
-    }
-}
-
 PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatment, uint32_t flags) {
     const Tensor& source = tensor(index);
-    if (knowledge_.nonfinite.contains(source.name)) return keep(index, "holds NaN or infinities");
-    const std::string layer(layer_name(source.name));
     MatrixSource matrix;
     matrix.dtype = source.dtype;
-    matrix.dialect = dialect_;
     matrix.shape = source.shape;
     matrix.rows = source.shape[0];
     matrix.cols = source.shape[1];
+    PlannedTensor result = quantize(index, std::move(matrix), treatment, flags);
+    if (result.action == Action::quantize && dtype::bits(source.dtype) == 8)
+        eight_bit_.push_back(source.name);
+    return result;
+}
+
+PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const ResolvedTreatment& treatment,
+                                uint32_t flags) {
+    const Tensor& source = tensor(index);
+    if (knowledge_.nonfinite.contains(source.name)) return keep(index, "holds NaN or infinities");
+    const std::string layer(layer_name(source.name));
+    matrix.dialect = dialect_;
     if (treatment.full_precision_mm) matrix.wants |= HT_WANTS_FULL_PRECISION_MM;
     if (flags & HT_VERDICT_ROWS) matrix.wants |= HT_WANTS_ROWS;
     if (flags & HT_VERDICT_COLUMNS) matrix.wants |= HT_WANTS_COLUMNS;
@@ -243,7 +220,6 @@ PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatme
     } catch (Error& error) {
         throw Error(error.code(), source.name, error.what(), error.advice());
     }
-    if (dtype::bits(source.dtype) == 8) eight_bit_.push_back(source.name);
     MatrixOutputs outputs =
         outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
                           (flags & HT_VERDICT_INPUT_SCALE) != 0);
@@ -292,26 +268,6 @@ void Planner::warn_about(const ResolvedTreatment& treatment, const FormatPlan& p
     }
 }
 
-// An unquantized layer may carry dummy scales or an empty marker; what the new quantization writes takes
-// their place.
-void Planner::drop_what_is_replaced() {
-    std::set<std::string> written;
-    for (const PlannedTensor& planned : plan_.tensors)
-        if (planned.action == Action::quantize)
-            for (const PlannedOutput& output : planned.outputs)
-                written.insert(output.name);
-    for (PlannedTensor& planned : plan_.tensors) {
-        if (planned.action != Action::keep && planned.action != Action::cast) continue;
-        const std::string& name = tensor(planned.source).name;
-        const auto stale = [&](std::string_view suffix) {
-            return name.ends_with(suffix) &&
-                   changes_.touched.contains(name.substr(0, name.size() - suffix.size()));
-        };
-        if (written.contains(name) || std::ranges::any_of(companion_suffixes(), stale))
-            planned = remove(planned.source, "its layer was removed or quantized anew");
-    }
-}
-
 void Planner::count() {
     PlanTotals& totals = plan_.totals;
     std::map<std::string, uint64_t> reasons;
@@ -354,6 +310,9 @@ void Planner::add_collected_warnings() {
         plan_.warnings.push_back(
             fmt::format("source already 8-bit: {} quantized from values that have lost precision before",
                         listed(eight_bit_)));
+    if (!requantized_.empty())
+        plan_.warnings.push_back(fmt::format("already quantized, and quantized anew from what that left: {}",
+                                             listed(requantized_)));
     if (!kept_quantized_.empty())
         plan_.warnings.push_back(
             fmt::format("already quantized, and left as they are: {}", listed(kept_quantized_)));
@@ -373,25 +332,7 @@ void Planner::lay_out_files() {
     if (plan_.pipeline.output.recipe)
         plan_.recipe = add_recipe(metadata, effective_, plugins_used_, *plan_.checkpoint, plan_.totals);
 
-    std::map<std::string_view, PlannedOutput*> by_name;
-    std::vector<OutputTensor> tensors;
-    for (PlannedTensor& planned : plan_.tensors)
-        for (PlannedOutput& output : planned.outputs) {
-            if (!by_name.emplace(output.name, &output).second)
-                fail(Exit::usage, text::printable(output.name),
-                     "two layers of the output would have this name");
-            tensors.push_back({output.name, output.dtype, output.shape, output.bytes, 0});
-        }
-    for (std::vector<OutputTensor>& shard :
-         split_into_shards(std::move(tensors), plan_.pipeline.output.shard_size)) {
-        FileLayout layout = lay_out(std::move(shard), metadata);
-        for (const OutputTensor& placed : layout.tensors) {
-            by_name.at(placed.name)->file = static_cast<uint32_t>(plan_.files.size());
-            by_name.at(placed.name)->offset = placed.offset;
-        }
-        plan_.output_bytes += layout.size;
-        plan_.files.push_back(std::move(layout));
-    }
+    halftone::lay_out_files(plan_, metadata);
 }
 
 Plan Planner::plan() {
@@ -399,6 +340,7 @@ Plan Planner::plan() {
     for (uint32_t i = 0; i < n; ++i)
         plan_.tensors.push_back(decide(i));
     check_kept_layouts();
+    drop_stale_file_markers();
     drop_what_is_replaced();
     count();
     add_collected_warnings();

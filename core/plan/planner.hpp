@@ -24,7 +24,8 @@ struct ResolvedTreatment {
     bool full_precision_mm = false;
 };
 
-// Decides about every tensor of one checkpoint; make_plan() drives it.
+// Decides about every tensor of one checkpoint; make_plan() drives it. What deals with layers that are
+// quantized already is in planner_quantized.cpp.
 class Planner {
   public:
     Planner(Pipeline, Registry&, const PlanKnowledge&);
@@ -34,12 +35,15 @@ class Planner {
     ResolvedTreatment resolve(Treatment&);
     PlannedTensor decide(uint32_t index);
     PlannedTensor quantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
+    PlannedTensor quantize(uint32_t index, MatrixSource, const ResolvedTreatment&, uint32_t verdict_flags);
+    PlannedTensor requantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
     PlannedTensor keep(uint32_t index, std::string reason, std::string reason_class = {});
     PlannedTensor remove(uint32_t index, std::string reason);
-    PlannedTensor keep_quantized(uint32_t index, const std::string& layer, bool wanted);
+    PlannedTensor keep_quantized(uint32_t index, const std::string& layer);
     const ResolvedTreatment& wanted_treatment(const Tensor&, int rule, const Verdict&,
                                               std::string& reason) const;
     void check_kept_layouts() const;
+    void drop_stale_file_markers();
     void drop_what_is_replaced();
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void count();
@@ -59,13 +63,16 @@ class Planner {
     ResolvedTreatment primary_, embeddings_;
     std::vector<ResolvedTreatment> by_rule_;
     std::optional<ResolvedTreatment> fallback_;
+    std::unique_ptr<Recognition> recognition_;
     std::map<std::string, QuantizedLayer, std::less<>> quantized_before_;
     std::set<std::string, std::less<>> companions_before_;  // of layers that stay quantized as they are
+    std::vector<std::string> file_markers_;                 // as whole_file_markers() found them
+    std::set<std::string, std::less<>> replaced_;           // companions and markers that are false now
     std::map<std::string, std::pair<ht_dtype, Shape>> whole_file_;  // markers claimed so far
     LayerChanges changes_;
     std::vector<std::string> plugins_used_;
     std::set<std::string> labels_warned_;
-    std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_;
+    std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_, requantized_;
 };
 
 }  // namespace halftone

@@ -66,19 +66,22 @@ void copy(const Plan& plan, const PlannedTensor& planned, const Output& output, 
     });
 }
 
-// Finite values that the narrower type would make infinite. Asked of the source: a double may be lost already
-// as a float.
+// A finite value that the narrower type would make infinite.
+bool too_large(ht_dtype to, double value) {
+    if (to == HT_DTYPE_F32) return std::isfinite(value) && std::fabs(value) >= 0x1.FFFFFFp127;
+    const double limit = to == HT_DTYPE_F16 ? 65520.0 : 0x1.FFp127;  // the first that rounds to infinity
+    return std::isfinite(value) && std::fabs(value) >= limit;
+}
+
+// Asked of the source: a double may be lost already as a float.
 bool overflows(ht_dtype to, const Tensor& tensor, std::span<const std::byte> source,
                std::span<const float> values) {
-    const double limit = to == HT_DTYPE_F16 ? 65520.0 : 0x1.FFp127;  // the first that rounds to infinity
-    const auto too_large = [limit](double value) {
-        return std::isfinite(value) && std::fabs(value) >= limit;
-    };
-    if (tensor.dtype != HT_DTYPE_F64) return std::ranges::any_of(values, too_large);
+    if (tensor.dtype != HT_DTYPE_F64)
+        return std::ranges::any_of(values, [to](float value) { return too_large(to, value); });
     for (size_t i = 0; i + sizeof(double) <= source.size(); i += sizeof(double)) {
         double value;
         std::memcpy(&value, source.data() + i, sizeof value);
-        if (too_large(value)) return true;
+        if (too_large(to, value)) return true;
     }
     return false;
 }
@@ -104,6 +107,35 @@ void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, 
                    output.write(to.file, to.offset + first * to_bytes, narrowed);
                    progress.work_done += count * from_bytes;
                });
+}
+
+// A quantized matrix as plain numbers.
+void read_back(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+               Progress& progress) {
+    const Tensor& tensor = source_of(plan, planned);
+    const PlannedOutput& to = planned.outputs.front();
+    const uint64_t to_bytes = dtype::bits(to.dtype) / 8;
+    const auto memory = workers.reserve(planned.stored->held_bytes());
+    const auto reader = open_reader(*plan.checkpoint, planned.stored);
+    const Bands bands(reader->rows(), reader->cols(), reader->granule_rows());
+    const uint64_t scratch_bytes =
+        reader->scratch_bytes(bands.largest_rows()) + bands.largest_elements() * to_bytes;
+    workers.each_band(bands.count(), scratch_bytes, [&](uint64_t index, Scratch& scratch) {
+        const ht_region region = bands.region(index);
+        const WidenedBand band = reader->read(region, scratch);
+        if (band.nonfinite > 0)
+            fail(Exit::input, tensor.name, "{} values are NaN or infinite in rows {} to {}", band.nonfinite,
+                 region.row, region.row + region.rows - 1);
+        const std::span<const float> values(band.view.at, region.rows * region.cols);
+        if (std::ranges::any_of(values, [&](float value) { return too_large(to.dtype, value); }))
+            throw Error(Exit::failed, tensor.name,
+                        fmt::format("has values that are too large for {}", dtype::name(to.dtype)),
+                        "choose a type of wider range: bf16 or f32");
+        const auto narrowed = Scratch::sized(scratch.encoded, values.size() * to_bytes);
+        narrow(to.dtype, values, narrowed);
+        output.write(to.file, to.offset + region.row * region.cols * to_bytes, narrowed);
+        progress.work_done += reader->bytes_of(region);
+    });
 }
 
 }  // namespace
@@ -147,7 +179,7 @@ void execute(const Plan& plan, const Output& output, Workers& workers, Progress&
                 copy(plan, planned, output, workers, progress);
                 break;
             case Action::cast:
-                cast(plan, planned, output, workers, progress);
+                (planned.stored ? read_back : cast)(plan, planned, output, workers, progress);
                 break;
             case Action::remove:
                 break;

@@ -1,0 +1,97 @@
+#include "core/cli/dequantize_command.hpp"
+
+#include <map>
+#include <ostream>
+
+#include "core/base/error.hpp"
+#include "core/base/os/process.hpp"
+#include "core/base/text.hpp"
+#include "core/cli/arguments.hpp"
+#include "core/cli/progress.hpp"
+#include "core/plan/dequantize.hpp"
+#include "core/run/execute.hpp"
+
+namespace halftone::cli {
+namespace {
+
+void declare(Arguments& arguments) {
+    arguments.operand("IN", true, "a quantized checkpoint")
+        .option("output,o", "FILE", "the file to write")
+        .option("dtype", "TYPE", "bf16, f16 or f32 (default bf16)")
+        .flag("force,f", "replace an existing output")
+        .option("shard-size", "SIZE", "write several files of at most this size, and their index")
+        .option("threads", "N", "threads to use; default: one a processor")
+        .option("memory", "SIZE", "memory for weights under way, like 256MiB")
+        .flag("no-progress", "no progress while running");
+}
+
+DequantizeSettings settings_from(const Arguments& arguments) {
+    if (!arguments.has("output"))
+        throw Error(Exit::usage, "", "--output is missing", "for example: -o model-bf16.safetensors");
+    DequantizeSettings settings;
+    settings.input = arguments.text("IN");
+    settings.output = arguments.text("output");
+    settings.replace = arguments.has("force");
+    settings.shard_size = arguments.bytes("shard-size").value_or(0);
+    const std::string dtype = arguments.choice("dtype", {"bf16", "f16", "f32"}, "bf16");
+    settings.dtype = dtype == "bf16" ? HT_DTYPE_BF16 : dtype == "f16" ? HT_DTYPE_F16 : HT_DTYPE_F32;
+    return settings;
+}
+
+// "57 layers were acme.int4 block=32, 1 layer was acme.thirds"
+std::string formats_before(const Plan& plan) {
+    std::map<std::string, uint64_t> layers;
+    for (const PlannedTensor& planned : plan.tensors)
+        if (planned.stored) ++layers[planned.stored->shown];
+    std::vector<std::string> parts;
+    for (const auto& [shown, count] : layers)
+        parts.push_back(fmt::format("{} {} {} {}", text::grouped(count), count == 1 ? "layer" : "layers",
+                                    count == 1 ? "was" : "were", shown));
+    return text::join(parts, ", ");
+}
+
+int dequantize(Context& context, const Arguments& arguments) {
+    os::catch_interrupts();
+    const double started = os::seconds();
+    const DequantizeSettings settings = settings_from(arguments);
+    const std::shared_ptr<Registry> registry = context.registry();
+    const Plan plan = make_dequantize_plan(settings, *registry);
+    for (const std::string& warning : plan.warnings)
+        context.log.warning(warning);
+    Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
+                     .memory = arguments.bytes("memory").value_or(0)});
+    registry->host().set_memory_budget(workers.memory());
+    const std::unique_ptr<Output> output = open_output(plan);
+    Progress progress;
+    set_totals(progress, plan);
+    {
+        const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
+        execute(plan, *output, workers, progress);
+    }
+    output->commit();
+    if (context.log.settings().least > Level::info) return static_cast<int>(Exit::done);
+    context.out << fmt::format("{}, now {}; {} other {} kept\n", formats_before(plan),
+                               dtype::name(settings.dtype), text::grouped(plan.totals.kept),
+                               plan.totals.kept == 1 ? "tensor" : "tensors")
+                << fmt::format("{} -> {} in {}\n", text::bytes(plan.totals.bytes_before),
+                               text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started));
+    for (const std::filesystem::path& path : output->paths())
+        context.out << "wrote " << os::utf8(path) << "\n";
+    return static_cast<int>(Exit::done);
+}
+
+}  // namespace
+
+Command dequantize_command() {
+    return make_command(
+        {.name = "dequantize",
+         .summary = "make plain numbers of a quantized checkpoint",
+         .synopsis = "halftone dequantize IN -o OUT [options]",
+         .about =
+             "Writes a checkpoint in which every quantized layer is stored as plain numbers again, in the\n"
+             "basis and shape that it had before. Scales, markers and what the header says about them\n"
+             "are left out; everything else is copied."},
+        declare, dequantize);
+}
+
+}  // namespace halftone::cli

@@ -1,0 +1,124 @@
+#include "core/plan/dequantize.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/base/error.hpp"
+#include "core/plan/metadata.hpp"
+#include "core/plan/outputs.hpp"
+#include "core/plan/selection.hpp"
+
+namespace halftone {
+namespace {
+
+class Dequantizer {
+  public:
+    Dequantizer(const DequantizeSettings& settings, Registry& registry)
+        : settings_(settings), registry_(registry) {
+        plan_.checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(settings.input));
+        plan_.warnings = plan_.checkpoint->remarks();
+        plan_.pipeline.input.path = settings.input;
+        plan_.pipeline.output.path = settings.output;
+        plan_.pipeline.output.replace = settings.replace;
+        plan_.pipeline.output.shard_size = settings.shard_size;
+    }
+
+    Plan plan() {
+        recognize();
+        const auto n = static_cast<uint32_t>(plan_.checkpoint->tensors().size());
+        for (uint32_t i = 0; i < n; ++i)
+            plan_.tensors.push_back(decide(i));
+        count();
+        std::vector<Metadata> of_files;
+        for (const CheckpointFile& file : plan_.checkpoint->files())
+            of_files.push_back(file.metadata);
+        lay_out_files(plan_, output_metadata(plan_.checkpoint->metadata(), of_files, changes_));
+        return std::move(plan_);
+    }
+
+  private:
+    void recognize() {
+        Recognition recognition(plan_.checkpoint, registry_);
+        for (const QuantizedLayer& layer : quantized_layers(*plan_.checkpoint)) {
+            auto matrix = recognition.recognize(layer);
+            for (const Tensor* part : matrix->parts)
+                if (part) companions_.insert(part->name);
+            companions_.insert(layer.companions.begin(), layer.companions.end());
+            companions_.erase(matrix->weight->name);
+            changes_.touched.insert(layer.name);
+            matrices_.emplace(matrix->weight->name, std::move(matrix));
+        }
+        if (matrices_.empty())
+            throw Error(Exit::usage, os::utf8(settings_.input), "holds no quantized layer",
+                        "'halftone inspect' shows what a file holds");
+        for (std::string& marker : whole_file_markers(*plan_.checkpoint))
+            companions_.insert(std::move(marker));
+    }
+
+    // Older files have scales beside layers that were never quantized, too.
+    bool is_dummy(const std::string& name) const {
+        return std::ranges::any_of(companion_suffixes(), [&](std::string_view suffix) {
+            return name.ends_with(suffix) &&
+                   plan_.checkpoint->find(name.substr(0, name.size() - suffix.size()) + ".weight");
+        });
+    }
+
+    PlannedTensor decide(uint32_t index) {
+        const Tensor& source = plan_.checkpoint->tensors()[index];
+        PlannedTensor planned;
+        planned.source = index;
+        if (const auto found = matrices_.find(source.name); found != matrices_.end()) {
+            planned.action = Action::cast;
+            planned.stored = found->second;
+            planned.reason = "was " + found->second->shown;
+            planned.outputs.push_back(plain_output(source.name, *found->second));
+        } else if (companions_.contains(source.name) || is_dummy(source.name)) {
+            planned.action = Action::remove;
+            planned.reason = planned.reason_class = "belonged to a quantized layer";
+        } else {
+            planned.reason = planned.reason_class = "not quantized";
+            planned.outputs.push_back(output_of_kept(source, source.dtype));
+        }
+        return planned;
+    }
+
+    PlannedOutput plain_output(const std::string& name, const StoredMatrix& matrix) const {
+        PlannedOutput output;
+        output.name = name;
+        output.dtype = settings_.dtype;
+        output.shape = matrix.plan->source().shape;
+        output.origin = Origin::narrowed;
+        const auto bytes = byte_count(output.dtype, output.shape);
+        if (!bytes) fail(Exit::input, name, "claims an impossible shape {}", to_string(output.shape));
+        output.bytes = *bytes;
+        return output;
+    }
+
+    void count() {
+        PlanTotals& totals = plan_.totals;
+        for (const PlannedTensor& planned : plan_.tensors) {
+            totals.bytes_before += plan_.checkpoint->tensors()[planned.source].bytes;
+            for (const PlannedOutput& output : planned.outputs)
+                totals.bytes_after += output.bytes;
+            ++(planned.action == Action::cast   ? totals.cast
+               : planned.action == Action::keep ? totals.kept
+                                                : totals.removed);
+        }
+    }
+
+    const DequantizeSettings& settings_;
+    Registry& registry_;
+    Plan plan_;
+    std::map<std::string, std::shared_ptr<const StoredMatrix>> matrices_;  // by the weight's name
+    std::set<std::string> companions_;
+    LayerChanges changes_;
+};
+
+}  // namespace
+
+Plan make_dequantize_plan(const DequantizeSettings& settings, Registry& registry) {
+    return Dequantizer(settings, registry).plan();
+}
+
+}  // namespace halftone
