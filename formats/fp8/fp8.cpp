@@ -4,11 +4,15 @@
 #include <string>
 #include <string_view>
 
+#include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/float8.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 #include "fp8_kernels.hpp"
+#include "fp8_variants.hpp"
+
+HALFTONE_KERNEL_IMAGE(fp8_device)
 
 namespace halftone::fp8 {
 
@@ -25,15 +29,6 @@ constexpr const char* label_names[2][2] = {{"float8_e4m3fn", "float8_e4m3fn_roww
                                            {"float8_e5m2", "float8_e5m2_rowwise"}};
 
 constexpr const char* activations = "fp8, scaled by input_scale or by 1";
-
-// The reference's arithmetic: number / tensor is a reciprocal and a product there, each rounded.
-template <class Element>
-toolbox::Scale scale(float amax) {
-    const float floored = amax > 1e-12f ? amax : 1e-12f;
-    const float reciprocal = 1.0f / floored;
-    const float pre = reciprocal * Element::most;
-    return {pre, 1.0f / pre};
-}
 
 std::vector<Stored> stored(const ht_source& source, ElementType element, ScalePer per) {
     const ht_dtype dtype = element == ElementType::e5m2 ? HT_DTYPE_F8_E5M2 : HT_DTYPE_F8_E4M3;
@@ -62,14 +57,15 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, ElementType element,
 
     const bool e5m2 = element == ElementType::e5m2;
     const Kernels& table = kernels(cpu_level());
-    return {e5m2 ? table.e5m2 : table.e4m3fn,
-            e5m2 ? toolbox::scalar_levels<toolbox::E5m2>() : toolbox::scalar_levels<toolbox::E4m3fn>(),
-            per == ScalePer::row ? toolbox::ScaleGroups::row(source.rows, source.cols)
-                                 : toolbox::ScaleGroups::tensor(source.rows, source.cols),
-            e5m2 ? scale<toolbox::E5m2> : scale<toolbox::E4m3fn>,
-            stored(source, element, per),
-            toolbox::Scaling::multiply,
-            fit};
+    toolbox::ScalarFormat::Parts parts = {
+        e5m2 ? table.e5m2 : table.e4m3fn,
+        e5m2 ? toolbox::scalar_levels<toolbox::E5m2>() : toolbox::scalar_levels<toolbox::E4m3fn>(),
+        per == ScalePer::row ? toolbox::ScaleGroups::row(source.rows, source.cols)
+                             : toolbox::ScaleGroups::tensor(source.rows, source.cols),
+        e5m2 ? Variant<toolbox::E5m2>::scale : Variant<toolbox::E4m3fn>::scale, stored(source, element, per)};
+    parts.fit = fit;
+    parts.variant = static_cast<uint16_t>(element);
+    return parts;
 }
 
 // ------------------------------------------------------------------------------------------- reading back
@@ -140,6 +136,10 @@ class Fp8 : public toolbox::ScalarFormat {
     void describe(JsonSink sink) const {
         sink.text("format", label_);
         if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+    }
+
+    static const void* extension(std::string_view id) {
+        return toolbox::scalar_kernels_extension<Fp8>(id, kernel_image(HALFTONE_IMAGE(fp8_device)));
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

@@ -9,7 +9,7 @@ constexpr int oldest_driver = 12000;  // cuLibrary...
 
 Driver load() {
     static constexpr const char* names[] = {"libcuda.so.1", nullptr};
-    void* const library = open_library(names, "the NVIDIA driver");
+    void* const library = open_library(names, "NVIDIA driver");
     Driver driver{};
     // cuda.h names the newest variant of a function by a macro; its name is what is looked up.
 #define HALFTONE_NAME_OF(function) #function

@@ -36,7 +36,9 @@
 #include <utility>
 #include <vector>
 
+#include <halftone/ext/draft/kernels.h>
 #include <halftone/format.hpp>
+#include <halftone/toolbox/scalar_grid.hpp>
 #include <halftone/toolbox/scalar_kernels.hpp>
 #include <halftone/toolbox/scalar_levels.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
@@ -45,16 +47,6 @@
 namespace halftone {
 inline namespace v1 {
 namespace toolbox {
-
-// The front of the grid; after it, each on a 64-byte boundary: level, upper, pre, post, amax.
-struct ScalarGridHeader {
-    uint64_t rows, cols, group_rows, group_cols, groups;
-    int32_t scale_kind;
-    uint32_t levels, divide;
-    float magnitude;     // from which a searched scale of the whole matrix is made; 0 before the search
-    double least_error;  // of that scale
-};
-static_assert(sizeof(ScalarGridHeader) == 64);
 
 class ScalarFormat {
   public:
@@ -67,6 +59,7 @@ class ScalarFormat {
         Scaling scaling = Scaling::multiply;
         ScaleFit fit = ScaleFit::absmax;
         int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
+        uint16_t variant = 0;  // of the kernels for devices (scalar_kernels.cuh)
     };
 
     Facts facts() const {
@@ -88,9 +81,9 @@ class ScalarFormat {
 
     void begin(std::byte* grid) const {
         const ScaleGroups& g = parts_.groups;
-        const ScalarGridHeader header{g.rows(),  g.cols(), g.group_rows(), g.group_cols(),
-                                      g.count(), g.kind(), level_count(),  divides(),
-                                      0,         0};
+        const ScalarGridHeader header{g.rows(), g.cols(),      g.group_rows(), g.group_cols(), g.count(),
+                                      g.kind(), level_count(), divides(),      parts_.variant, 0,
+                                      0};
         std::memcpy(grid, &header, sizeof header);
         std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
         std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));
@@ -251,6 +244,11 @@ class ScalarFormat {
         });
     }
 
+    // Whether scalar_kernels.cuh has a kernel that does what this plan does.
+    bool on_device(std::string_view kernel) const {
+        return !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
+    }
+
     ht_table table(const std::byte* grid) const {
         return {sizeof(ht_table),
                 level_count(),
@@ -276,7 +274,7 @@ class ScalarFormat {
 
     bool searches() const { return parts_.fit == ScaleFit::mse; }
     bool one_scale() const { return parts_.groups.kind() == HT_SCALE_TENSOR; }
-    uint32_t divides() const { return parts_.scaling == Scaling::divide; }
+    uint16_t divides() const { return parts_.scaling == Scaling::divide; }
     uint32_t level_count() const { return static_cast<uint32_t>(parts_.levels.level.size()); }
 
     // ---- the search for one scale of the whole matrix: partial results are one number per candidate and row
@@ -357,9 +355,7 @@ class ScalarFormat {
 
     // Where array i of the grid starts; 5 gives its size.
     uint64_t offset(size_t array) const {
-        const auto padded = [](uint64_t floats) { return (floats * sizeof(float) + 63) / 64 * 64; };
-        const uint64_t levels = padded(level_count()), groups = padded(parts_.groups.count());
-        return 64 + (array < 2 ? array * levels : 2 * levels + (array - 2) * groups);
+        return scalar_grid_offset(level_count(), parts_.groups.count(), static_cast<uint32_t>(array));
     }
     const float* part(const std::byte* grid, size_t array) const {
         return reinterpret_cast<const float*>(grid + offset(array));
@@ -421,6 +417,16 @@ class ScalarFormat {
 
     Parts parts_;
 };
+
+// HT_FORMAT_KERNELS for `extension` of a format F made from ScalarFormat, with the image of its kernels.
+template <class F>
+const void* scalar_kernels_extension(std::string_view id, std::span<const unsigned char> image) {
+    static const ht_kernels kernels{
+        sizeof(ht_kernels), 0, image.data(), image.size(), [](const void* plan, const char* name) noexcept {
+            return static_cast<int32_t>(halftone::detail::of<F>(plan).on_device(name));
+        }};
+    return id == HT_FORMAT_KERNELS && !image.empty() ? &kernels : nullptr;
+}
 
 }  // namespace toolbox
 }  // namespace v1

@@ -13,6 +13,7 @@
 
 #include <halftone/plugin.hpp>
 #include <halftone/toolbox/device.hpp>
+#include <halftone/toolbox/scalar_grid.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -22,11 +23,6 @@ enum class ScaleFit { absmax, mse };
 inline constexpr const char* scale_fit_names[] = {"absmax", "mse", nullptr};
 inline constexpr ht_option scale_option = choice(
     "scale", "absmax", scale_fit_names, "scales from the largest magnitude, or of the least squared error");
-
-// t = x * pre (or x / pre) is rounded; value = level * post. `post` is what gets stored.
-struct Scale {
-    float pre, post;
-};
 
 // Pieces that squared_error and moments are asked for are no longer: longer ones would lose digits of their
 // sums, which are float32. Sums of pieces are double, in the order of the pieces.

@@ -1,0 +1,231 @@
+// The kernels of a scalar format (scalar_format.hpp) for devices, made from the same elements as its loops for
+// the CPU and giving the same bits. A file.cu of the format names its variants, in the order of
+// ScalarFormat::Parts::variant:
+//
+//     struct E4m3fnVariant {
+//         using Element = toolbox::E4m3fn;
+//         HT_DEVICE static toolbox::Scale scale(float amax);   the rule of ScalarFormat, on both sides
+//     };
+//     HALFTONE_SCALAR_KERNELS(E4m3fnVariant, E5m2Variant)
+#pragma once
+
+#include <halftone/ext/draft/kernels.h>
+#include <halftone/toolbox/scalar_grid.hpp>
+
+namespace halftone {
+inline namespace v1 {
+namespace toolbox {
+namespace on_device {
+
+// The grid's parts, and where a row's elements find their scale.
+struct ScalarGrid {
+    const ScalarGridHeader& header;
+    float *pre, *post, *amax;
+
+    __device__ explicit ScalarGrid(void* grid)
+        : header(*static_cast<const ScalarGridHeader*>(grid)),
+          pre(part(grid, 2)),
+          post(part(grid, 3)),
+          amax(part(grid, 4)) {}
+
+    __device__ float* part(void* grid, uint32_t array) const {
+        return reinterpret_cast<float*>(static_cast<char*>(grid) +
+                                        scalar_grid_offset(header.levels, header.groups, array));
+    }
+    __device__ uint64_t across() const { return (header.cols + header.group_cols - 1) / header.group_cols; }
+    __device__ float to_zero() const { return header.divide ? __int_as_float(0x7F800000) : 0.0f; }
+    __device__ float scaled(float x, float by) const { return header.divide ? x / by : x * by; }
+
+    // Of the first element of a row; others of the row with group().
+    __device__ uint64_t row_base(uint64_t row) const {
+        switch (header.scale_kind) {
+            case HT_SCALE_ROW:
+                return row;
+            case HT_SCALE_TILE:
+                return row / header.group_rows * across();
+            case HT_SCALE_RUN:
+                return row * header.cols;
+            default:
+                return 0;
+        }
+    }
+    __device__ uint64_t group(uint64_t base, uint64_t col) const {
+        if (header.scale_kind == HT_SCALE_TILE)
+            return base + static_cast<uint32_t>(col) / static_cast<uint32_t>(header.group_cols);
+        if (header.scale_kind == HT_SCALE_RUN) {
+            const uint64_t place = base + col;
+            return place <= UINT32_MAX
+                       ? static_cast<uint32_t>(place) / static_cast<uint32_t>(header.group_cols)
+                       : place / header.group_cols;
+        }
+        return base;
+    }
+};
+
+__device__ inline float& at(const ht_view& view, uint64_t i, uint64_t j) {
+    return view.at[static_cast<int64_t>(i) * view.row_stride + static_cast<int64_t>(j) * view.col_stride];
+}
+
+// Non-negative floats are ordered as their bits are; the greatest of a warp, in every thread of it.
+__device__ inline uint32_t warp_largest(uint32_t bits) {
+    for (int half = 16; half > 0; half /= 2)
+        bits = max(bits, __shfl_xor_sync(0xFFFFFFFF, bits, half));
+    return bits;
+}
+
+// visit(i, j, group) for the elements of a region: a block takes whole rows.
+template <class Visit>
+__device__ void each_element(const ScalarGrid& grid, const ht_region& region, Visit visit) {
+    for (uint64_t i = blockIdx.x; i < region.rows; i += gridDim.x) {
+        const uint64_t base = grid.row_base(region.row + i);
+        for (uint64_t j = threadIdx.x; j < region.cols; j += blockDim.x)
+            visit(i, j, grid.group(base, region.col + j));
+    }
+}
+
+template <class Variant>
+__device__ void fit_pass(const ht_kernel_args& args) {
+    __shared__ uint32_t of_warps[HT_KERNEL_THREADS / 32];
+    auto* const amax = static_cast<float*>(args.partials);
+    for (uint64_t i = blockIdx.x; i < args.region.rows; i += gridDim.x) {
+        uint32_t bits = 0;
+        for (uint64_t j = threadIdx.x; j < args.region.cols; j += blockDim.x)
+            bits = max(bits, bits_of(at(args.in, i, j)) & 0x7FFFFFFF);
+        bits = warp_largest(bits);
+        if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = bits;
+        __syncthreads();
+        if (threadIdx.x < 32) {
+            bits = warp_largest(threadIdx.x < HT_KERNEL_THREADS / 32 ? of_warps[threadIdx.x] : 0);
+            if (threadIdx.x == 0) amax[i] = float_of(bits);
+        }
+        __syncthreads();
+    }
+}
+
+// A warp takes a group.
+template <class Variant>
+__device__ void fit_band(const ht_kernel_args& args) {
+    const ScalarGrid grid(args.grid);
+    const ScalarGridHeader& h = grid.header;
+    const ht_region& region = args.region;
+    if (h.scale_kind == HT_SCALE_TENSOR || region.rows == 0) return;
+    const uint64_t first = grid.group(grid.row_base(region.row), 0);
+    const uint64_t last = grid.group(grid.row_base(region.row + region.rows - 1), h.cols - 1);
+    const uint64_t warps = gridDim.x * static_cast<uint64_t>(blockDim.x) / 32;
+    const uint32_t lane = threadIdx.x % 32;
+    for (uint64_t g = first + (blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x) / 32; g <= last;
+         g += warps) {
+        uint32_t bits = 0;
+        if (h.scale_kind == HT_SCALE_RUN) {
+            const uint64_t begin = g * h.group_cols, whole = h.rows * h.cols;
+            const uint64_t end = begin + h.group_cols < whole ? begin + h.group_cols : whole;
+            for (uint64_t place = begin + lane; place < end; place += 32)
+                bits = max(bits, bits_of(at(args.in, place / h.cols - region.row, place % h.cols)) & 0x7FFFFFFF);
+        } else {
+            const uint64_t across = grid.across(), row = g / across * h.group_rows, col = g % across * h.group_cols;
+            const uint64_t row_end = row + h.group_rows < h.rows ? row + h.group_rows : h.rows;
+            const uint64_t col_end = col + h.group_cols < h.cols ? col + h.group_cols : h.cols;
+            for (uint64_t i = row; i < row_end; ++i)
+                for (uint64_t j = col + lane; j < col_end; j += 32)
+                    bits = max(bits, bits_of(at(args.in, i - region.row, j)) & 0x7FFFFFFF);
+        }
+        bits = warp_largest(bits);
+        if (lane > 0) continue;
+        const Scale scale = Variant::scale(float_of(bits));
+        grid.amax[g] = float_of(bits);
+        grid.pre[g] = scale.pre;
+        grid.post[g] = scale.post;
+    }
+}
+
+template <class Variant>
+__device__ void encode(const ht_kernel_args& args) {
+    using Element = typename Variant::Element;
+    const ScalarGrid grid(args.grid);
+    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
+        const float pre = grid.pre[group];
+        const float t = pre == grid.to_zero() ? 0.0f : grid.scaled(at(args.in, i, j), pre);
+        args.band[i * args.region.cols + j] = static_cast<uint8_t>(Element::encode(t));
+    });
+}
+
+template <class Variant>
+__device__ void decode(const ht_kernel_args& args) {
+    using Element = typename Variant::Element;
+    const ScalarGrid grid(args.grid);
+    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
+        const auto code = static_cast<typename Element::Code>(args.band[i * args.region.cols + j]);
+        at(args.out, i, j) = Element::decode(code) * grid.post[group];
+    });
+}
+
+template <class Variant>
+__device__ void snap(const ht_kernel_args& args) {
+    using Element = typename Variant::Element;
+    const ScalarGrid grid(args.grid);
+    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
+        const float pre = grid.pre[group], x = at(args.in, i, j);
+        at(args.out, i, j) =
+            pre == grid.to_zero() ? 0.0f : Element::decode(Element::encode(grid.scaled(x, pre))) * grid.post[group];
+    });
+}
+
+template <class Variant>
+__device__ void sigma(const ht_kernel_args& args) {
+    const ScalarGrid grid(args.grid);
+    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
+        at(args.out, i, j) = grid.pre[group] == grid.to_zero() ? 1.0f : grid.post[group];
+    });
+}
+
+template <class Variant>
+__device__ void around(const ht_kernel_args& args) {
+    using Element = typename Variant::Element;
+    const ScalarGrid grid(args.grid);
+    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
+        const float pre = grid.pre[group], post = grid.post[group], x = at(args.in, i, j);
+        float lo = 0, hi = 0;
+        if (pre != grid.to_zero()) {
+            const auto code = Element::encode(grid.scaled(x, pre));
+            const float nearest = Element::decode(code) * post;
+            lo = nearest <= x ? nearest : Element::decode(Element::below(code)) * post;
+            hi = nearest >= x ? nearest : Element::decode(Element::above(code)) * post;
+        }
+        at(args.out, i, j) = lo;
+        at(args.out_2, i, j) = hi;
+    });
+}
+
+// work.template operator()<Variant>() for the variant that the grid names.
+template <class First, class... Rest, class Work>
+__device__ void for_variant(uint32_t variant, Work work) {
+    if constexpr (sizeof...(Rest) == 0) {
+        work.template operator()<First>();
+    } else {
+        if (variant == 0)
+            work.template operator()<First>();
+        else
+            for_variant<Rest...>(variant - 1, work);
+    }
+}
+
+}  // namespace on_device
+}  // namespace toolbox
+}  // namespace v1
+}  // namespace halftone
+
+#define HALFTONE_SCALAR_KERNEL(name, ...)                                                               \
+    extern "C" __global__ void name(ht_kernel_args args) {                                              \
+        namespace on_device = halftone::toolbox::on_device;                                             \
+        const auto& header = *static_cast<const halftone::toolbox::ScalarGridHeader*>(args.grid);       \
+        on_device::for_variant<__VA_ARGS__>(header.variant,                                             \
+                                            [&]<class Variant>() { on_device::name<Variant>(args); }); \
+    }
+#define HALFTONE_SCALAR_KERNELS(...)              \
+    HALFTONE_SCALAR_KERNEL(fit_pass, __VA_ARGS__) \
+    HALFTONE_SCALAR_KERNEL(fit_band, __VA_ARGS__) \
+    HALFTONE_SCALAR_KERNEL(encode, __VA_ARGS__)   \
+    HALFTONE_SCALAR_KERNEL(decode, __VA_ARGS__)   \
+    HALFTONE_SCALAR_KERNEL(snap, __VA_ARGS__)     \
+    HALFTONE_SCALAR_KERNEL(sigma, __VA_ARGS__)    \
+    HALFTONE_SCALAR_KERNEL(around, __VA_ARGS__)
