@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <halftone/ext/draft/kernels.h>
 #include <halftone/format.h>
 
 #include "core/base/aligned.hpp"
@@ -78,6 +79,8 @@ class FormatPlan {
 
     // The grid as a table of numbers, if the format has one; its pointers lie inside the grid.
     std::optional<ht_table> table(const Grid&) const;
+    // Its kernels for devices, if one of that name does what this plan does.
+    const ht_kernels* kernels(const char* name) const;
 
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
     // With experts: in the slice of the expert, which has weight_slice_bytes().

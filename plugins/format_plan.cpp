@@ -158,6 +158,12 @@ std::optional<ht_table> FormatPlan::table(const Grid& grid) const {
     return table;
 }
 
+const ht_kernels* FormatPlan::kernels(const char* name) const {
+    if (!table_.extension) return nullptr;
+    const auto* const kernels = static_cast<const ht_kernels*>(table_.extension(HT_FORMAT_KERNELS));
+    return kernels && kernels->serves(plan_, name) ? kernels : nullptr;
+}
+
 uint64_t FormatPlan::band_offset(uint64_t row) const {
     return row / facts_.granule_rows * facts_.granule_bytes;
 }
