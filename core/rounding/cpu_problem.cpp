@@ -148,6 +148,7 @@ class CpuProblem final : public Problem {
         nearest_p_ = {};
     }
 
+    void set(ht_num to, double value) override { number(to) = value; }
     double read(ht_num from) override { return number(from); }
     bool stop() override { return (stop_flag_ && number(*stop_flag_) != 0) || (task_.stop && task_.stop()); }
     void stop_when(ht_num flag) override {
@@ -391,7 +392,7 @@ class CpuProblem final : public Problem {
     // ----------------------------------------------------------------------------------------------- trace
 
     void begin_row() {
-        if (task_.trace) trace_.emplace_back();
+        if (task_.trace && !(trace_.empty() || trace_.back().empty())) trace_.emplace_back();
     }
     void note_candidate(const Score& score, uint64_t changed, bool kept) {
         note("stored_loss", std::sqrt(score.loss));
@@ -402,7 +403,8 @@ class CpuProblem final : public Problem {
     }
     void note(std::string_view name, double value) {
         if (!task_.trace) return;
-        if (trace_.empty()) trace_.emplace_back();
+        // A name that comes again begins another row: not every iteration needs project().
+        if (trace_.empty() || trace_.back().contains(name)) trace_.emplace_back();
         trace_.back()[std::string(name)] = value;
     }
 

@@ -96,6 +96,9 @@ ht_problem table_for(Lent& lent) {
         return guarded(self, [&](Problem& p) { p.propose(a, space); });
     };
     t.refit = [](void* self, ht_mat a) noexcept { return guarded(self, [&](Problem& p) { p.refit(a); }); };
+    t.set = [](void* self, ht_num number, double value) noexcept {
+        return guarded(self, [&](Problem& p) { p.set(number, value); });
+    };
     t.read = [](void* self, ht_num from, double* out) noexcept {
         return guarded(self, [&](Problem& p) { *out = p.read(from); });
     };

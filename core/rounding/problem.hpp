@@ -66,6 +66,7 @@ class Problem {
                        ht_mat p) = 0;
     virtual void propose(ht_mat a, ht_space) = 0;
     virtual void refit(ht_mat a) = 0;
+    virtual void set(ht_num, double) = 0;
     virtual double read(ht_num) = 0;
     virtual bool stop() = 0;
     virtual void stop_when(ht_num flag) = 0;

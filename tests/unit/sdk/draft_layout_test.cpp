@@ -151,7 +151,7 @@ AT(ht_op, reserved, 12);
 AT(ht_op, name, 16);
 AT(ht_op, cpu, 24);
 
-SIZE(ht_problem, 168);
+SIZE(ht_problem, 176);
 AT(ht_problem, size, 0);
 AT(ht_problem, flags, 4);
 AT(ht_problem, self, 8);
@@ -170,10 +170,11 @@ AT(ht_problem, lift_add, 104);
 AT(ht_problem, apply, 112);
 AT(ht_problem, propose, 120);
 AT(ht_problem, refit, 128);
-AT(ht_problem, read, 136);
-AT(ht_problem, stop, 144);
-AT(ht_problem, stop_when, 152);
-AT(ht_problem, trace, 160);
+AT(ht_problem, set, 136);
+AT(ht_problem, read, 144);
+AT(ht_problem, stop, 152);
+AT(ht_problem, stop_when, 160);
+AT(ht_problem, trace, 168);
 
 SIZE(ht_optimizer, 40);
 AT(ht_optimizer, size, 0);

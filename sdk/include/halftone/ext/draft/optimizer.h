@@ -145,6 +145,9 @@ typedef struct ht_problem {
      * grid; the best so far keeps its own. */
     ht_status (*refit)(void* self, ht_mat a) HT_NOEXCEPT;
 
+    /* [driver] A number gets a value, after everything before has been done. */
+    ht_status (*set)(void* self, ht_num number, double value) HT_NOEXCEPT;
+
     /* [driver] [waits] The value of a number once everything before has been done. */
     ht_status (*read)(void* self, ht_num from, double* out) HT_NOEXCEPT;
 
