@@ -26,6 +26,12 @@ struct Treatment {
     bool full_precision_matrix_mult = false;
 };
 
+// What learned rounding makes small: a word of ours, or a file of factors.
+struct ObjectiveChoice {
+    std::string name;            // "svd", "squared", "activation"; empty with a file
+    std::filesystem::path file;  // LAYER.left and LAYER.right
+};
+
 enum class RuleAction { quantize, keep, remove };
 
 // One [[rule]]. The first rule that matches a tensor decides, before the profile.
@@ -50,6 +56,8 @@ struct Pipeline {
     struct Input {
         std::filesystem::path path;
         std::string where;
+        std::filesystem::path statistics;  // activations by layer; empty: none
+        std::string statistics_where;
     } input;
     struct Output {
         std::filesystem::path path;
@@ -74,13 +82,28 @@ struct Pipeline {
     } quantize;
     std::vector<Rule> rules;
     std::optional<Treatment> fallback;  // for what the profile would keep
+    struct Rounding {
+        struct Term {
+            double weight = 1;
+            ObjectiveChoice objective;
+        };
+        ObjectiveChoice objective{"svd", {}};
+        std::vector<Term> judge;          // empty: "auto", the objective with the cap
+        double squared_error_cap = 1.03;  // for "auto"
+        uint64_t seed = 0;
+        double top_p = 0.2;
+        uint64_t min_rank = 64, max_rank = 1024;
+        uint64_t max_elements = uint64_t{1} << 28;
+        std::string where, judge_where;
+    } rounding;
     struct Run {
         unsigned threads = 0;  // 0: all processors
         uint64_t memory = 0;   // 0: a small default
         std::string device = "auto";
     } run;
     struct Report {
-        std::filesystem::path json;  // empty: none
+        std::filesystem::path json;   // empty: none
+        std::filesystem::path trace;  // a folder; empty: none
     } report;
 
     std::string where;                  // the file, for messages

@@ -7,6 +7,7 @@
 #include "core/base/text.hpp"
 #include "core/pipeline/document.hpp"
 #include "core/pipeline/pipeline.hpp"
+#include "core/pipeline/rounding.hpp"
 #include "core/pipeline/schema.hpp"
 
 namespace halftone {
@@ -75,12 +76,14 @@ class Printer {
             begin("fallback");
             print_treatment(*pipeline_.fallback);
         }
+        print_rounding();
         begin("run");
         value("threads", fmt::format("{}", pipeline_.run.threads));
         value("memory", toml_size(pipeline_.run.memory));
         value("device", text::toml_quoted(pipeline_.run.device));
         begin("report");
         path("json", pipeline_.report.json);
+        path("trace", pipeline_.report.trace);
         return std::move(out_);
     }
 
@@ -117,6 +120,8 @@ class Printer {
     void print_files() {
         begin("input");
         path("path", pipeline_.input.path);
+        const std::filesystem::path& statistics = pipeline_.input.statistics;
+        path("statistics", settings_.paths ? statistics : statistics.filename());
         const Pipeline::Output& output = pipeline_.output;
         begin("output");
         path("path", output.path);
@@ -203,6 +208,19 @@ class Printer {
             if (below == inherited.end() || toml_value(below->second) != toml_value(given))
                 line(name, toml_value(given));
         }
+    }
+
+    void print_rounding() {
+        const Pipeline::Rounding& rounding = pipeline_.rounding;
+        begin("rounding");
+        value("objective", text::toml_quoted(objective_text(rounding.objective, settings_.paths)));
+        value("judge", text::toml_quoted(judge_text(rounding, settings_.paths)));
+        value("squared_error_cap", toml_number(rounding.squared_error_cap, false));
+        value("seed", fmt::format("{}", rounding.seed));
+        value("top_p", toml_number(rounding.top_p, false));
+        value("min_rank", fmt::format("{}", rounding.min_rank));
+        value("max_rank", fmt::format("{}", rounding.max_rank));
+        value("max_elements", fmt::format("{}", rounding.max_elements));
     }
 
     const GivenOptions& inherited_by(const std::string& id) const {

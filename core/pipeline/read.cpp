@@ -8,6 +8,7 @@
 #include "core/pipeline/glob.hpp"
 #include "core/pipeline/overrides.hpp"
 #include "core/pipeline/pipeline.hpp"
+#include "core/pipeline/rounding.hpp"
 #include "core/pipeline/sections.hpp"
 #include "core/pipeline/treatments.hpp"
 
@@ -60,6 +61,7 @@ class Reader {
             read_rule(rule);
         check_rule_names();
         read_fallback();
+        result_.rounding = read_rounding(sections_["rounding"], folder_);
         const SectionValues& run = sections_["run"];
         result_.run.threads = static_cast<unsigned>(run.whole("threads"));
         result_.run.memory = run.whole("memory");
@@ -76,7 +78,8 @@ class Reader {
                             &report = sections_["report"];
         require_path(input, "input", "-i");
         require_path(output, "output", "-o");
-        result_.input = {input.path("path", folder_), input.where("path")};
+        result_.input = {input.path("path", folder_), input.where("path"), input.path("statistics", folder_),
+                         input.where("statistics")};
         Pipeline::Output& out = result_.output;
         out.path = output.path("path", folder_);
         out.where = output.where("path");
@@ -95,6 +98,7 @@ class Reader {
                  out.layout);
 
         result_.report.json = report.path("json", folder_);
+        result_.report.trace = report.path("trace", folder_);
         for (const auto& [taken, what] : {std::pair(&result_.input.path, "input"), {&out.path, "output"}})
             if (!result_.report.json.empty() && same_place(result_.report.json, *taken))
                 fail(Exit::usage, report.where("json"), "the report would overwrite the {}", what);

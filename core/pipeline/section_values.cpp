@@ -67,6 +67,12 @@ uint64_t SectionValues::whole(std::string_view name) const {
     return whole_of(entry ? entry->value : default_of(key(name)));
 }
 
+double SectionValues::real(std::string_view name) const {
+    const Entry* entry = given(name);
+    const Node node = entry ? entry->value : default_of(key(name));
+    return node.kind == Node::Kind::integer ? static_cast<double>(node.integer) : node.real;
+}
+
 std::string SectionValues::text(std::string_view name) const {
     const Entry* entry = given(name);
     return entry ? entry->value.text : default_of(key(name)).text;

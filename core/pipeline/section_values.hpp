@@ -29,6 +29,7 @@ class SectionValues {
     // What was given, or the default of the schema.
     bool flag(std::string_view key) const;
     uint64_t whole(std::string_view key) const;  // integers that are never negative, and sizes
+    double real(std::string_view key) const;
     std::string text(std::string_view key) const;
     std::vector<std::string> texts(std::string_view key) const;
     // Relative to the folder if it was written in the file; empty if not given.

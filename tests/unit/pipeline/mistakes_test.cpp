@@ -216,9 +216,14 @@ const std::vector<Mistake>& mistakes() {
          "give a list of globs"},
         {"OpenBracket", rule("match = \"a[bc\"\naction=\"keep\"\n"), "8:9", "'a[bc': '[' is never closed"},
 
+        {"Objective", with("[rounding]\nobjective = \"squered\"\n"), "8:13",
+         "'squered' is no objective; did you mean 'squared'?"},
+        {"Judge", with("[rounding]\njudge = \"svd + x * squared\"\n"), "8:9", "'x' is no weight"},
+        {"JudgeWeight", with("[rounding]\njudge = \"-1 * svd\"\n"), "8:9", "'-1' is no weight"},
+        {"Ranks", with("[rounding]\nmin_rank = 9\nmax_rank = 8\n"), "8:12",
+         "min_rank is 9, above max_rank, which is 8"},
+
         // What later versions will do.
-        {"Rounding", with("[rounding]\nseed = 7\n"), "8:1",
-         "[rounding] seed is not available in this version"},
         {"Bias", with("[bias]\ncorrection = \"synthetic\"\n"), "8:1", "is not available in this version"},
         {"Target", "[output]\ntarget = \"comfyui\"\n", "2:1", "[output] target is not available"},
         {"Device", with("[run]\ndevice = \"cuda\"\n"), "8:10",

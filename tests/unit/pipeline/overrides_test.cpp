@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadOverride{"quantize.x", "[1, 2]", "", "a list holds texts"},
                     BadOverride{"quantize.x", "{a = 1}", "", "has no table 'x'"},
                     BadOverride{"output.path", "in.safetensors", "", "the output is the input"},
-                    BadOverride{"rounding.seed", "3", "", "not available in this version"}));
+                    BadOverride{"bias.seed", "3", "", "not available in this version"}));
 
 TEST(Overrides, OfRulesThatAreNoListAreRefused) {
     EXPECT_TRUE(refusal("rule = 5\n" + least, {{"rule.1.match", "x"}}));
