@@ -67,6 +67,15 @@ void write_report(const Plan& plan, const RunFigures& figures) {
         fail(Exit::failed, os::utf8(path), "the report could not be written (the output itself is complete)");
 }
 
+void make_trace_folder(const Plan& plan) {
+    const std::filesystem::path& folder = plan.pipeline.report.trace;
+    if (folder.empty()) return;
+    std::error_code problem;
+    std::filesystem::create_directories(folder, problem);
+    if (problem)
+        fail(Exit::failed, os::utf8(folder), "cannot make a folder for traces: {}", problem.message());
+}
+
 // [quantize] on_nonfinite = "keep" has to look at the weights before the plan can be made.
 Plan plan_after_looking(Context& context, Plan first, Registry& registry, Workers& workers, bool show) {
     context.log.info("reading all weights once to find NaN and infinities (on_nonfinite = \"keep\")");
@@ -107,15 +116,18 @@ int run(Context& context, const Arguments& arguments) {
                         os::utf8(leftover)));
     Progress progress;
     set_totals(progress, plan);
+    make_trace_folder(plan);
+    std::vector<LearnedOutcome> learned;
     {
         const ProgressDisplay shown = show_progress(context, progress, show);
-        execute(plan, *output, workers, progress);
+        learned = execute(plan, *output, workers, progress);
     }
     output->commit();
 
     const RunFigures figures{.seconds = os::seconds() - started,
                              .anonymous_memory_peak = os::anonymous_memory_peak(),
-                             .threads = workers.threads()};
+                             .threads = workers.threads(),
+                             .learned = std::move(learned)};
     write_report(plan, figures);
     if (arguments.has("json"))
         context.out << pretty(run_json(plan, figures));

@@ -40,12 +40,6 @@ Matrix product(ConstMatrixView a, Op op_a, ConstMatrixView b, Op op_b) {
 
 }  // namespace
 
-uint64_t RankRule::rank(uint64_t rows, uint64_t cols) const {
-    const uint64_t r = std::min(rows, cols);
-    const auto share = static_cast<uint64_t>(std::floor(top_p * static_cast<double>(r)));
-    return std::min({most, std::max(least, share), r});
-}
-
 TruncatedSvd truncated_svd(ConstMatrixView a, uint64_t rank, uint64_t seed) {
     constexpr uint64_t more = 10;
     constexpr int power_iterations = 4;

@@ -4,17 +4,9 @@
 #include <vector>
 
 #include "core/linalg/matrix.hpp"
+#include "core/tensor/rank_rule.hpp"
 
 namespace halftone {
-
-// How many singular directions count: k = min(most, max(least, floor(top_p * r))), at most r = min(rows,
-// cols).
-struct RankRule {
-    double top_p = 0.2;
-    uint64_t least = 64, most = 1024;
-
-    uint64_t rank(uint64_t rows, uint64_t cols) const;
-};
 
 // The leading singular values and vectors: a = left' diag(values) right' as far as they go.
 struct TruncatedSvd {

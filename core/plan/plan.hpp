@@ -11,6 +11,7 @@
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/checkpoint/writer.hpp"
 #include "core/pipeline/pipeline.hpp"
+#include "core/plan/learning.hpp"
 #include "core/plan/stored_matrix.hpp"
 #include "plugins/registry.hpp"
 
@@ -47,9 +48,10 @@ struct PlannedTensor {
     std::string reason;        // why it is not simply quantized; "" otherwise
     std::string reason_class;  // the reason without the tensor's particulars, for counting
     std::string format;        // id and the options that differ from the default: "acme.int4 block=32"
-    std::shared_ptr<const FormatPlan> plan;      // for Action::quantize
-    std::shared_ptr<const StoredMatrix> stored;  // if the source is quantized and is to be read back
-    std::vector<PlannedOutput> outputs;          // the weight first
+    std::shared_ptr<const FormatPlan> plan;           // for Action::quantize
+    std::shared_ptr<const StoredMatrix> stored;       // if the source is quantized and is to be read back
+    std::shared_ptr<const PlannedLearning> learning;  // null: rounded to nearest
+    std::vector<PlannedOutput> outputs;               // the weight first
 };
 
 struct PlanTotals {

@@ -48,7 +48,7 @@ std::string listed(const std::vector<std::string>& names) {
 }  // namespace
 
 Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& knowledge)
-    : registry_(registry), knowledge_(knowledge), rules_(pipeline.rules) {
+    : registry_(registry), knowledge_(knowledge), learning_(pipeline), rules_(pipeline.rules) {
     plan_.checkpoint = std::make_shared<const Checkpoint>(open_input(pipeline.input));
     plan_.warnings = pipeline.warnings;
     std::ranges::copy(plan_.checkpoint->remarks(), std::back_inserter(plan_.warnings));
@@ -83,12 +83,6 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
 ResolvedTreatment Planner::resolve(Treatment& treatment) {
     ResolvedTreatment result;
     result.full_precision_mm = treatment.full_precision_matrix_mult;
-    const PluginChoice& optimizer = treatment.optimizer;
-    if (!optimizer.id.empty() && optimizer.id != "none") {
-        registry_.library(HT_KIND_OPTIMIZER, optimizer.id, optimizer.where);
-        throw Error(Exit::usage, optimizer.where, "learned rounding is not available in this version",
-                    "leave out 'optimizer' to round to nearest");
-    }
     if (treatment.format.id.empty() || treatment.format.id == "keep") return result;
     result.format = registry_.format(treatment.format.id, treatment.format.where);
     const PluginLibrary& library = result.format->library();
@@ -96,9 +90,25 @@ ResolvedTreatment Planner::resolve(Treatment& treatment) {
     const std::string options = result.options.summary();
     result.shown = treatment.format.id + (options.empty() ? "" : " " + options);
     treatment.format.options = explicit_options(library.options(), result.options);
-    const std::string used = fmt::format("format {} {}", treatment.format.id, library.descriptor().version);
-    if (std::ranges::find(plugins_used_, used) == plugins_used_.end()) plugins_used_.push_back(used);
+    note_use("format", treatment.format.id, library);
+    resolve_optimizer(treatment.optimizer, result);
     return result;
+}
+
+void Planner::resolve_optimizer(PluginChoice& choice, ResolvedTreatment& result) {
+    if (choice.id.empty() || choice.id == "none") return;
+    result.optimizer = registry_.optimizer(choice.id, choice.where);
+    const PluginLibrary& library = result.optimizer->library();
+    result.optimizer_options = OptionValues::resolve(library.options(), choice.options, library.name());
+    choice.options = explicit_options(library.options(), result.optimizer_options);
+    const std::string options = result.optimizer_options.summary();
+    result.shown_optimizer = choice.id + (options.empty() ? "" : " " + options);
+    note_use("optimizer", choice.id, library);
+}
+
+void Planner::note_use(const std::string& kind, const std::string& id, const PluginLibrary& library) {
+    const std::string used = fmt::format("{} {} {}", kind, id, library.descriptor().version);
+    if (std::ranges::find(plugins_used_, used) == plugins_used_.end()) plugins_used_.push_back(used);
 }
 
 PlannedTensor Planner::keep(uint32_t index, std::string reason, std::string reason_class) {
@@ -230,7 +240,21 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     if (dialect_ == HT_DIALECT_COMFY && plan_.pipeline.output.metadata != MetadataForm::tensor)
         changes_.written[layer] = result.plan->description();
     warn_about(treatment, *result.plan);
+    learn(result, layer, treatment);
     return result;
+}
+
+void Planner::learn(PlannedTensor& planned, const std::string& layer, const ResolvedTreatment& treatment) {
+    if (!treatment.optimizer) return;
+    const MatrixSource& matrix = planned.plan->source();
+    Learning::Answer answer =
+        learning_.plan_for(layer, matrix.rows, matrix.cols, treatment.optimizer, treatment.optimizer_options);
+    if (answer.plan) {
+        planned.learning = std::make_shared<const PlannedLearning>(std::move(*answer.plan));
+        planned.format += ", " + treatment.shown_optimizer;
+    } else {
+        planned.reason += (planned.reason.empty() ? "" : "; ") + answer.why_not;
+    }
 }
 
 // Markers for the whole file: the first layer that claims one writes it, equal claims of others merge.

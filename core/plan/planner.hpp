@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/checkpoint/quantized.hpp"
+#include "core/plan/learning.hpp"
 #include "core/plan/metadata.hpp"
 #include "core/plan/outputs.hpp"
 #include "core/plan/plan.hpp"
@@ -22,6 +23,9 @@ struct ResolvedTreatment {
     OptionValues options;
     std::string shown;  // "acme.int4 block=32"
     bool full_precision_mm = false;
+    std::shared_ptr<const Optimizer> optimizer;  // null: round to nearest
+    OptionValues optimizer_options;
+    std::string shown_optimizer;  // "acme.round steps=20"
 };
 
 // Decides about every tensor of one checkpoint; make_plan() drives it. What deals with layers that are
@@ -33,6 +37,8 @@ class Planner {
 
   private:
     ResolvedTreatment resolve(Treatment&);
+    void resolve_optimizer(PluginChoice&, ResolvedTreatment&);
+    void note_use(const std::string& kind, const std::string& id, const PluginLibrary&);
     PlannedTensor decide(uint32_t index);
     PlannedTensor quantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
     PlannedTensor quantize(uint32_t index, MatrixSource, const ResolvedTreatment&, uint32_t verdict_flags);
@@ -46,6 +52,7 @@ class Planner {
     void drop_stale_file_markers();
     void drop_what_is_replaced();
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
+    void learn(PlannedTensor&, const std::string& layer, const ResolvedTreatment&);
     void count();
     void warn_about(const ResolvedTreatment&, const FormatPlan&);
     void add_collected_warnings();
@@ -56,6 +63,7 @@ class Planner {
     const PlanKnowledge& knowledge_;
     Plan plan_;
     Pipeline effective_;  // with options and profiles resolved, for the recipe
+    Learning learning_;
     Profiles profiles_;
     RuleSet rules_;
     ht_dialect dialect_ = HT_DIALECT_COMFY;

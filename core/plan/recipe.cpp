@@ -36,7 +36,7 @@ GivenOptions explicit_options(const OptionTable& table, const OptionValues& valu
 
 std::string add_recipe(Metadata& metadata, Pipeline effective, const std::vector<std::string>& plugins,
                        const Checkpoint& checkpoint, const PlanTotals& totals) {
-    effective.input = {};
+    effective.input.path.clear();
     effective.output.path.clear();
     effective.output.replace = false;
     effective.run = {};

@@ -11,6 +11,7 @@
 #include "core/linalg/svd.hpp"
 #include "core/linalg/tiles.hpp"
 #include "core/rounding/cpu_matrices.hpp"
+#include "core/rounding/fit.hpp"
 #include "core/rounding/operation.hpp"
 #include "core/rounding/projection.hpp"
 #include "core/rounding/views.hpp"
@@ -140,11 +141,8 @@ class CpuProblem final : public Problem {
     void refit(ht_mat a) override {
         const ConstMatrixView values = matrices_.read(a);
         same_shape(task_.weights, values, "refit()");
-        if (!task_.fit) fail(Exit::plugin, "", "refit() is not possible here");
         if (!best_grid_) best_grid_ = copy_of(grid_);
-        Grid fresh = format_.make_grid();
-        task_.fit(values, fresh);
-        grid_ = std::move(fresh);
+        grid_ = fitted_grid(format_, values);
         nearest_p_ = {};
     }
 
@@ -265,7 +263,7 @@ class CpuProblem final : public Problem {
     // --------------------------------------------------------------------------------- judging and keeping
 
     // Of the values that `make` gives. p = A (value - W) B of the objective.
-    Score score(const MakeTile& make, MatrixView p, uint64_t* changed) {
+    Measured score(const MakeTile& make, MatrixView p, uint64_t* changed) {
         const Projection project(*factors_, rows_, cols_);
         std::vector<double> squares(project.tiles());
         std::vector<uint64_t> changes(project.tiles());
@@ -281,7 +279,7 @@ class CpuProblem final : public Problem {
                 squares[at.index] = sum;
             },
             p);
-        Score result;
+        Measured result;
         result.loss = squared_norm(p);
         for (const double one : squares)
             result.squared_error += one;
@@ -293,7 +291,7 @@ class CpuProblem final : public Problem {
         return result;
     }
 
-    double term(size_t i, const MakeTile& make, const Score& score) {
+    double term(size_t i, const MakeTile& make, const Measured& score) {
         const Factors& factors = *term_factors_[i];
         if (&factors == factors_.get()) return score.loss;
         if (factors.left.empty() && factors.right.empty()) return score.squared_error;
@@ -321,7 +319,7 @@ class CpuProblem final : public Problem {
     // Judges what would be stored, keeps it if it is the best, and returns its loss.
     double offer(const Candidate& candidate, MatrixView p) {
         uint64_t changed = 0;
-        const Score now = score(stored(candidate), p, task_.trace ? &changed : nullptr);
+        const Measured now = score(stored(candidate), p, task_.trace ? &changed : nullptr);
         ++result_.candidates;
         const bool better =
             judged(task_.judge, now, result_.nearest) < judged(task_.judge, result_.best, result_.nearest);
@@ -335,14 +333,8 @@ class CpuProblem final : public Problem {
         return now.loss;
     }
 
-    uint64_t band_rows() const {
-        constexpr uint64_t elements = 128 * 1024;
-        const uint64_t granule = format_.facts().granule_rows;
-        return std::max<uint64_t>(1, elements / (granule * cols_)) * granule;
-    }
-
     void encode(const Candidate& candidate) {
-        const uint64_t most = band_rows();
+        const uint64_t most = rows_of_a_band(format_);
         each_tile(pieces(rows_, most), [&](uint64_t band) {
             const uint64_t row = band * most, rows = std::min(most, rows_ - row);
             const ht_region region{row, 0, rows, cols_};
@@ -358,7 +350,7 @@ class CpuProblem final : public Problem {
 
     // The candidate was judged by snap(); what is handed over is what decode() makes of its bytes.
     void check_best() {
-        const uint64_t most = band_rows();
+        const uint64_t most = rows_of_a_band(format_);
         std::vector<double> squares(pieces(rows_, most), 0);
         each_tile(squares.size(), [&](uint64_t band) {
             const uint64_t row = band * most, rows = std::min(most, rows_ - row);
@@ -394,7 +386,7 @@ class CpuProblem final : public Problem {
     void begin_row() {
         if (task_.trace && !(trace_.empty() || trace_.back().empty())) trace_.emplace_back();
     }
-    void note_candidate(const Score& score, uint64_t changed, bool kept) {
+    void note_candidate(const Measured& score, uint64_t changed, bool kept) {
         note("stored_loss", std::sqrt(score.loss));
         note("squared_error", score.squared_error / result_.nearest.squared_error);
         note("codes_changed", static_cast<double>(changed));

@@ -2,7 +2,7 @@
 
 namespace halftone {
 
-double judged(const Judge& judge, const Score& score, const Score& nearest) {
+double judged(const Judge& judge, const Measured& score, const Measured& nearest) {
     if (score.squared_error > judge.squared_error_cap * nearest.squared_error)
         return std::numeric_limits<double>::infinity();
     double sum = 0, weights = 0;

@@ -42,13 +42,13 @@ struct Judge {
 };
 
 // What was measured of one candidate, on its stored bytes. Losses are squared norms.
-struct Score {
+struct Measured {
     double loss = 0;            // of the objective that is minimized
     double squared_error = 0;   // ||Q - W||^2
     std::vector<double> terms;  // of the judge
 };
 
 // Lower is better; 1 is round to nearest (0 if that is perfect). Infinite over the cap.
-double judged(const Judge&, const Score&, const Score& nearest);
+double judged(const Judge&, const Measured&, const Measured& nearest);
 
 }  // namespace halftone

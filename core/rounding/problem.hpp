@@ -25,8 +25,7 @@ struct RoundingTask {
     uint64_t seed = 0;
     uint32_t matrices = 0;  // of the weights' size that the optimizer may ask for
     bool trace = false;
-    std::function<bool()> stop;                                      // cancelled or out of time
-    std::function<void(const ConstMatrixView& weights, Grid&)> fit;  // a fresh grid for other values
+    std::function<bool()> stop;  // cancelled or out of time
 };
 
 // What happened in one iteration, by name: "relaxed_loss", "stored_loss" (norms, not squares),
@@ -37,7 +36,7 @@ using TraceRow = std::map<std::string, double, std::less<>>;
 struct RoundingResult {
     AlignedBytes codes;  // all bytes of the stored weight
     Grid grid;           // that they belong to
-    Score nearest, best;
+    Measured nearest, best;
     bool improved = false;  // better than round to nearest
     uint64_t candidates = 0;
     std::vector<TraceRow> trace;

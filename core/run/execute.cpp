@@ -40,6 +40,7 @@ std::vector<const PlannedTensor*> quantized_matrices(const Plan& plan) {
 
 uint64_t work_of(const Plan& plan, const PlannedTensor& planned) {
     if (planned.action == Action::remove) return 0;
+    if (planned.learning) return work_of_learning(plan, planned);
     const uint64_t bytes = source_of(plan, planned).bytes;
     return planned.action == Action::quantize ? bytes * passes_over(*planned.plan) : bytes;
 }
@@ -167,13 +168,18 @@ void check_output(const Plan& plan) {
     check_output(output_settings(plan), plan.output_bytes, plan.checkpoint->sources(), plan.files.size());
 }
 
-void execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {
+std::vector<LearnedOutcome> execute(const Plan& plan, const Output& output, Workers& workers,
+                                    Progress& progress) {
     const std::vector<uint32_t> order = in_file_order(plan);
+    std::vector<std::optional<LearnedOutcome>> learned(plan.tensors.size());
     workers.each_job(order.size(), [&](uint64_t index) {
         const PlannedTensor& planned = plan.tensors[order[index]];
         switch (planned.action) {
             case Action::quantize:
-                quantize(plan, planned, output, workers, progress);
+                if (planned.learning)
+                    learned[order[index]] = quantize_learned(plan, planned, output, workers, progress);
+                else
+                    quantize(plan, planned, output, workers, progress);
                 break;
             case Action::keep:
                 copy(plan, planned, output, workers, progress);
@@ -186,6 +192,10 @@ void execute(const Plan& plan, const Output& output, Workers& workers, Progress&
         }
         ++progress.tensors_done;
     });
+    std::vector<LearnedOutcome> outcomes;
+    for (std::optional<LearnedOutcome>& one : learned)
+        if (one) outcomes.push_back(std::move(*one));
+    return outcomes;
 }
 
 void set_totals_of_looking(Progress& progress, const Plan& plan) {

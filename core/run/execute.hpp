@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/plan/plan.hpp"
+#include "core/run/learned_job.hpp"
 #include "core/run/progress.hpp"
 #include "core/run/workers.hpp"
 
@@ -12,8 +13,9 @@ namespace halftone {
 void set_totals(Progress&, const Plan&);
 
 // Makes every tensor of the plan and writes it to its place. The output is complete afterwards but not
-// committed. Any exception leaves it to Output to clean up.
-void execute(const Plan&, const Output&, Workers&, Progress&);
+// committed. Any exception leaves it to Output to clean up. What learning came to is told in the plan's
+// order.
+std::vector<LearnedOutcome> execute(const Plan&, const Output&, Workers&, Progress&);
 
 // The plan's files, to be written under the pipeline's output path.
 std::unique_ptr<Output> open_output(const Plan&);

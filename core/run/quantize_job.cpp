@@ -49,7 +49,7 @@ class QuantizeJob {
                 encode(region, view, scratch);
             });
         }
-        write_companions();
+        write_companions(planned_, grid_, output_);
     }
 
   private:
@@ -80,12 +80,7 @@ class QuantizeJob {
             }
             progress_.work_done += source_->bytes_of(region);
         });
-        if (nonfinite > 0)
-            throw Error(
-                Exit::failed, plan_.checkpoint->tensors()[planned_.source].name,
-                fmt::format("{} values are NaN or infinite", nonfinite.load()),
-                "repair the checkpoint, or set [quantize] on_nonfinite = \"keep\" to leave such tensors as "
-                "they are");
+        if (nonfinite > 0) refuse_nonfinite(plan_.checkpoint->tensors()[planned_.source].name, nonfinite);
     }
 
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
@@ -93,15 +88,6 @@ class QuantizeJob {
         format_.encode(grid_, region, view, band);
         const PlannedOutput& weight = planned_.outputs.front();
         output_.write(weight.file, weight.offset + format_.band_offset(region.row), band);
-    }
-
-    void write_companions() {
-        for (const PlannedOutput& output : planned_.outputs) {
-            if (output.origin == Origin::companion)
-                output_.write(output.file, output.offset, format_.companion(grid_, output.stored_index));
-            else if (output.origin == Origin::text)
-                output_.write(output.file, output.offset, output.content);
-        }
     }
 
     const Plan& plan_;
@@ -129,6 +115,21 @@ void quantize(const Plan& plan, const PlannedTensor& planned, const Output& outp
         if (error.code() != Exit::plugin) throw;
         throw Error(error.code(), name, error.what(), error.advice());
     }
+}
+
+void write_companions(const PlannedTensor& planned, const Grid& grid, const Output& output) {
+    for (const PlannedOutput& one : planned.outputs) {
+        if (one.origin == Origin::companion)
+            output.write(one.file, one.offset, planned.plan->companion(grid, one.stored_index));
+        else if (one.origin == Origin::text)
+            output.write(one.file, one.offset, one.content);
+    }
+}
+
+void refuse_nonfinite(const std::string& name, uint64_t count) {
+    throw Error(Exit::failed, name, fmt::format("{} values are NaN or infinite", count),
+                "repair the checkpoint, or set [quantize] on_nonfinite = \"keep\" to leave such tensors as "
+                "they are");
 }
 
 uint64_t passes_over(const FormatPlan& format) {

@@ -9,6 +9,12 @@ namespace halftone {
 // Makes one quantized matrix with its companions.
 void quantize(const Plan&, const PlannedTensor&, const Output&, Workers&, Progress&);
 
+// The companions and constant tensors beside a written weight.
+void write_companions(const PlannedTensor&, const Grid&, const Output&);
+
+// How weights that are no numbers end a run.
+[[noreturn]] void refuse_nonfinite(const std::string& name, uint64_t count);
+
 // How often quantize() reads the matrix.
 uint64_t passes_over(const FormatPlan&);
 

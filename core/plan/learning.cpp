@@ -1,0 +1,112 @@
+#include "core/plan/learning.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "core/base/error.hpp"
+#include "core/base/os/file.hpp"
+#include "core/base/text.hpp"
+#include "core/tensor/dtype.hpp"
+#include "core/tensor/rank_rule.hpp"
+
+namespace halftone {
+namespace {
+
+const Tensor* find(const Checkpoint& file, const std::string& name) {
+    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
+    return found == file.tensors().end() ? nullptr : &*found;
+}
+
+// A matrix of numbers with so many columns (or rows); 0 stands for any.
+const Tensor* matrix(const Checkpoint& file, const std::string& name, uint64_t rows, uint64_t cols) {
+    const Tensor* const found = find(file, name);
+    if (!found) return nullptr;
+    const bool numbers = found->dtype == HT_DTYPE_F32 || found->dtype == HT_DTYPE_F16 ||
+                         found->dtype == HT_DTYPE_BF16 || found->dtype == HT_DTYPE_F64;
+    const bool fits = found->shape.size() == 2 && found->shape[0] > 0 && found->shape[1] > 0 &&
+                      (rows == 0 || found->shape[0] == rows) && (cols == 0 || found->shape[1] == cols);
+    if (!numbers || !fits)
+        fail(Exit::input, text::printable(name),
+             "is {} {}, where the layer needs floating-point numbers of [{}, {}]", dtype::name(found->dtype),
+             to_string(found->shape), rows ? fmt::format("{}", rows) : "any",
+             cols ? fmt::format("{}", cols) : "any");
+    return found;
+}
+
+}  // namespace
+
+Learning::Learning(const Pipeline& pipeline)
+    : rounding_(pipeline.rounding),
+      statistics_(pipeline.input.statistics),
+      statistics_where_(pipeline.input.statistics_where) {}
+
+std::shared_ptr<const Checkpoint> Learning::opened(const std::filesystem::path& path,
+                                                   const std::string& where) {
+    auto& file = files_[path];
+    if (file) return file;
+    if (!std::filesystem::exists(path))
+        throw Error(Exit::input, where,
+                    fmt::format("cannot read '{}': No such file or directory", os::utf8(path)),
+                    "a relative path starts at the pipeline's folder");
+    return file = std::make_shared<const Checkpoint>(Checkpoint::open(path));
+}
+
+std::optional<PlannedObjective> Learning::objective(const ObjectiveChoice& choice, const std::string& layer,
+                                                    uint64_t rows, uint64_t cols, const std::string& where,
+                                                    std::string& why_not) {
+    PlannedObjective result;
+    result.name = choice.name;
+    if (choice.name == "squared") return result;
+    if (choice.name == "svd") {
+        result.singular_directions =
+            RankRule{rounding_.top_p, rounding_.min_rank, rounding_.max_rank}.rank(rows, cols);
+        return result;
+    }
+    if (choice.name == "activation") {
+        if (statistics_.empty())
+            throw Error(Exit::usage, where, "the objective 'activation' needs activations",
+                        "name a file of them: [input] statistics");
+        result.file = opened(statistics_, statistics_where_);
+        result.inputs = matrix(*result.file, layer + ".inputs", 0, cols);
+        if (!result.inputs) result.second_moment = matrix(*result.file, layer + ".second_moment", cols, cols);
+        if (result.inputs || result.second_moment) return result;
+        why_not = "no activations in " + os::utf8(statistics_.filename());
+        return std::nullopt;
+    }
+    result.name = os::utf8(choice.file);
+    result.file = opened(choice.file, where);
+    result.left = matrix(*result.file, layer + ".left", 0, rows);
+    result.right = matrix(*result.file, layer + ".right", cols, 0);
+    if (result.left || result.right) return result;
+    why_not = "no factors in " + os::utf8(choice.file.filename());
+    return std::nullopt;
+}
+
+Learning::Answer Learning::plan_for(const std::string& layer, uint64_t rows, uint64_t cols,
+                                    const std::shared_ptr<const Optimizer>& optimizer,
+                                    const OptionValues& options) {
+    if (rows != 0 && cols > rounding_.max_elements / rows)
+        return {{}, fmt::format("not learned: more than {} elements", rounding_.max_elements)};
+    PlannedLearning result;
+    result.optimizer = optimizer;
+    result.options = options;
+    result.matrices = optimizer->matrices(options);
+    result.seed = rounding_.seed;
+    std::string why_not;
+    auto minimized = objective(rounding_.objective, layer, rows, cols, rounding_.where, why_not);
+    if (!minimized) return {{}, "not learned: " + why_not};
+    result.objective = std::move(*minimized);
+    if (rounding_.judge.empty()) {
+        result.judge.emplace_back(1, result.objective);
+        // What is known of the activations may well be worth a larger error elsewhere.
+        if (!result.objective.file) result.squared_error_cap = rounding_.squared_error_cap;
+    }
+    for (const auto& [weight, choice] : rounding_.judge) {
+        auto judge = objective(choice, layer, rows, cols, rounding_.judge_where, why_not);
+        if (!judge) return {{}, "not learned: " + why_not};
+        result.judge.emplace_back(weight, std::move(*judge));
+    }
+    return {std::move(result), {}};
+}
+
+}  // namespace halftone

@@ -1,0 +1,144 @@
+#include "core/run/learned_job.hpp"
+
+#include <atomic>
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "core/base/os/process.hpp"
+#include "core/linalg/tiles.hpp"
+#include "core/rounding/cpu_problem.hpp"
+#include "core/rounding/fit.hpp"
+#include "core/rounding/minimize.hpp"
+#include "core/rounding/views.hpp"
+#include "core/run/bands.hpp"
+#include "core/run/objectives.hpp"
+#include "core/run/quantize_job.hpp"
+#include "core/run/trace.hpp"
+#include "core/run/weight_reader.hpp"
+#include "plugins/call.hpp"
+
+namespace halftone {
+namespace {
+
+const std::string& name_of(const Plan& plan, const PlannedTensor& planned) {
+    return plan.checkpoint->tensors()[planned.source].name;
+}
+
+// Of the error with the objective's factors: about what one projection costs, against reading the matrix.
+uint64_t directions(const PlannedObjective& objective) {
+    if (objective.singular_directions) return objective.singular_directions;
+    if (objective.left) return objective.left->shape[0];
+    return objective.right ? objective.right->shape[1] : 1;
+}
+
+// All of it at once: bands have no use for a problem that looks at the whole.
+Matrix read_weights(const Plan& plan, const PlannedTensor& planned, Workers& workers, Progress& progress) {
+    const FormatPlan& format = *planned.plan;
+    const std::unique_ptr<WeightReader> source = open_reader(plan, planned);
+    const Bands bands(source->rows(), source->cols(), 1, source->granule_rows());
+    Matrix weights(source->rows(), source->cols());
+    std::atomic<uint64_t> nonfinite = 0;
+    workers.each_band(bands.count(), source->scratch_bytes(bands.largest_rows()),
+                      [&](uint64_t index, Scratch& scratch) {
+                          const ht_region region = bands.region(index);
+                          const WidenedBand band = source->read(region, scratch);
+                          nonfinite += band.nonfinite;
+                          const MatrixView to = weights.view().block(region.row, 0, region.rows, region.cols);
+                          for (uint64_t i = 0; i < region.rows; ++i)
+                              std::copy_n(band.view.at + static_cast<int64_t>(i) * band.view.row_stride,
+                                          region.cols, to.row(i));
+                          if (band.nonfinite == 0) format.rotate(false, view_of(to), region.rows);
+                          progress.work_done += source->bytes_of(region);
+                      });
+    if (nonfinite > 0) refuse_nonfinite(name_of(plan, planned), nonfinite);
+    return weights;
+}
+
+Judge make_judge(const PlannedLearning& learning, const FormatPlan& format) {
+    Judge judge;
+    for (const auto& [weight, objective] : learning.judge)
+        judge.terms.push_back({weight, make_objective(objective, format)});
+    if (learning.squared_error_cap) judge.squared_error_cap = *learning.squared_error_cap;
+    return judge;
+}
+
+void write(const PlannedTensor& planned, const RoundingResult& result, const Output& output) {
+    const PlannedOutput& weight = planned.outputs.front();
+    constexpr uint64_t piece = 1u << 20;
+    const std::span<const std::byte> codes = result.codes.bytes();
+    each_tile(pieces(codes.size(), piece), [&](uint64_t i) {
+        const uint64_t from = i * piece;
+        output.write(weight.file, weight.offset + from,
+                     codes.subspan(from, std::min(piece, codes.size() - from)));
+    });
+    write_companions(planned, result.grid, output);
+}
+
+double ratio(double now, double before) {
+    return before > 0 ? now / before : 1;
+}
+
+LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+                     Progress& progress) {
+    const double start = os::seconds();
+    const PlannedLearning& learning = *planned.learning;
+    const FormatPlan& format = *planned.plan;
+    const uint64_t elements = format.source().rows * format.source().cols;
+    const auto memory = workers.reserve(elements * sizeof(float) * (1 + learning.matrices) +
+                                        format.weight_slice_bytes() + 2 * format.facts().grid_bytes);
+
+    RoundingTask task;
+    task.format = &format;
+    task.weights = read_weights(plan, planned, workers, progress);
+    const Grid grid = fitted_grid(format, task.weights);
+    task.grid = &grid;
+    task.objective = make_objective(learning.objective, format);
+    task.judge = make_judge(learning, format);
+    task.seed = learning.seed;
+    task.matrices = learning.matrices;
+    task.trace = !plan.pipeline.report.trace.empty();
+    task.stop = os::interrupted;
+    const std::unique_ptr<Problem> problem = make_cpu_problem(std::move(task));
+    const RoundingResult result = minimize(*problem, *learning.optimizer, learning.options);
+    if (os::interrupted())
+        throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
+    write(planned, result, output);
+    if (!plan.pipeline.report.trace.empty())
+        write_trace(plan.pipeline.report.trace, name_of(plan, planned), result.trace);
+    return {name_of(plan, planned),
+            std::sqrt(ratio(result.best.loss, result.nearest.loss)),
+            ratio(result.best.squared_error, result.nearest.squared_error),
+            result.improved,
+            result.candidates,
+            os::seconds() - start};
+}
+
+}  // namespace
+
+LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, const Output& output,
+                                Workers& workers, Progress& progress) {
+    const std::string& name = name_of(plan, planned);
+    const uint64_t work = work_of_learning(plan, planned);
+    try {
+        LearnedOutcome outcome = learn(plan, planned, output, workers, progress);
+        progress.work_done += work - plan.checkpoint->tensors()[planned.source].bytes;
+        return outcome;
+    } catch (const Refusal& refusal) {
+        throw Error(Exit::usage, name,
+                    fmt::format("{} does not take it: {}", planned.learning->optimizer->library().name(),
+                                refusal.what()),
+                    "give it another optimizer with a [[rule]]");
+    } catch (const Error& error) {
+        if (error.code() != Exit::plugin) throw;
+        throw Error(error.code(), name, error.what(), error.advice());
+    }
+}
+
+uint64_t work_of_learning(const Plan& plan, const PlannedTensor& planned) {
+    // One direction of one projection takes as long as reading a fraction of the matrix does.
+    constexpr uint64_t directions_a_reading = 4;
+    return plan.checkpoint->tensors()[planned.source].bytes *
+           (1 + directions(planned.learning->objective) / directions_a_reading);
+}
+
+}  // namespace halftone

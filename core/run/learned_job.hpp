@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/plan/plan.hpp"
+#include "core/run/progress.hpp"
+#include "core/run/workers.hpp"
+
+namespace halftone {
+
+// What learned rounding came to for one matrix, against round to nearest. Errors are norms, not squares.
+struct LearnedOutcome {
+    std::string name;
+    double objective = 1;      // of what the optimizer minimized
+    double squared_error = 1;  // of the weights themselves, squared
+    bool improved = false;     // otherwise round to nearest is what was stored
+    uint64_t candidates = 0;
+    double seconds = 0;
+};
+
+// Makes one matrix whose rounding is learned, with its companions. It exists in float32 while that lasts.
+LearnedOutcome quantize_learned(const Plan&, const PlannedTensor&, const Output&, Workers&, Progress&);
+
+// The share of a run's work that it is, in bytes read.
+uint64_t work_of_learning(const Plan&, const PlannedTensor&);
+
+}  // namespace halftone

@@ -1,0 +1,113 @@
+#include "core/run/objectives.hpp"
+
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "core/linalg/factor.hpp"
+#include "core/linalg/gemm.hpp"
+#include "core/linalg/svd.hpp"
+#include "core/rounding/views.hpp"
+#include "core/run/weight_reader.hpp"
+
+namespace halftone {
+namespace {
+
+Matrix read_matrix(const Checkpoint& file, const Tensor& tensor) {
+    Matrix result(tensor.shape[0], tensor.shape[1]);
+    const std::unique_ptr<WeightReader> reader = open_reader(file, tensor, result.cols());
+    Scratch scratch;
+    constexpr uint64_t at_once = 64;
+    for (uint64_t row = 0; row < result.rows(); row += at_once) {
+        const uint64_t rows = std::min(at_once, result.rows() - row);
+        const WidenedBand band = reader->read({row, 0, rows, result.cols()}, scratch);
+        if (band.nonfinite > 0)
+            fail(Exit::input, tensor.name, "{} values are NaN or infinite", band.nonfinite);
+        std::copy_n(band.view.at, rows * result.cols(), result.view().row(row));
+    }
+    return result;
+}
+
+Matrix transposed(const Matrix& m) {
+    Matrix result(m.cols(), m.rows());
+    for (uint64_t i = 0; i < m.rows(); ++i)
+        for (uint64_t j = 0; j < m.cols(); ++j)
+            result.view().row(j)[i] = m.view().row(i)[j];
+    return result;
+}
+
+// B with B B' = H. A little is added to the diagonal, since few samples leave H singular.
+Matrix root_of(SquareMatrix h, const std::string& name) {
+    double mean = 0;
+    for (uint64_t i = 0; i < h.n; ++i)
+        mean += h(i, i) / static_cast<double>(h.n);
+    for (double damping = 1e-6; damping < 1; damping *= 10) {
+        SquareMatrix damped = h;
+        for (uint64_t i = 0; i < h.n; ++i)
+            damped(i, i) += damping * mean;
+        if (mean > 0 && cholesky(damped)) return to_float(damped);
+    }
+    fail(Exit::input, name, "is no second moment: it is not positive definite");
+}
+
+// What stretches nothing: the gain and the step of an optimizer then mean the same for every objective.
+void scale(Matrix& m, const Tensor& tensor) {
+    const double norm = spectral_norm(m);
+    if (!(norm > 0)) fail(Exit::input, tensor.name, "holds nothing but zeros");
+    const auto by = static_cast<float>(1 / norm);
+    for (uint64_t i = 0; i < m.rows() * m.cols(); ++i)
+        m.data()[i] *= by;
+}
+
+bool orthonormal_columns(const Matrix& m) {
+    if (m.cols() > m.rows()) return false;
+    const SquareMatrix g = gram(m);
+    for (uint64_t i = 0; i < g.n; ++i)
+        for (uint64_t j = 0; j < g.n; ++j)
+            if (std::fabs(g(i, j) - (i == j ? 1.0 : 0.0)) > 1e-4) return false;
+    return true;
+}
+
+Matrix right_of(const PlannedObjective& planned) {
+    if (planned.right) return read_matrix(*planned.file, *planned.right);
+    if (planned.second_moment)
+        return root_of(to_double(read_matrix(*planned.file, *planned.second_moment)),
+                       planned.second_moment->name);
+    if (!planned.inputs) return {};
+    // Few samples are the factor themselves; of many, the second moment has the smaller root.
+    const Matrix inputs = read_matrix(*planned.file, *planned.inputs);
+    return inputs.rows() <= inputs.cols() ? transposed(inputs) : root_of(gram(inputs), planned.inputs->name);
+}
+
+const Tensor& tensor_of_right(const PlannedObjective& planned) {
+    return planned.right ? *planned.right : planned.inputs ? *planned.inputs : *planned.second_moment;
+}
+
+}  // namespace
+
+Objective make_objective(const PlannedObjective& planned, const FormatPlan& format) {
+    Objective result;
+    result.name = planned.name;
+    result.singular_directions = planned.singular_directions;
+    if (result.singular_directions > 0) return result;
+    auto factors = std::make_shared<Factors>();
+    bool orthonormal = true;
+    if (planned.left) {
+        factors->left = read_matrix(*planned.file, *planned.left);
+        scale(factors->left, *planned.left);
+        orthonormal = orthonormal_columns(transposed(factors->left));
+    }
+    factors->right = right_of(planned);
+    if (!factors->right.empty()) {
+        scale(factors->right, tensor_of_right(planned));
+        orthonormal = orthonormal && orthonormal_columns(factors->right);
+        // A column of B meets a row of the error, and those are rotated.
+        Matrix rows = transposed(factors->right);
+        format.rotate(false, view_of(rows), rows.rows());
+        factors->right = transposed(rows);
+    }
+    factors->orthonormal = orthonormal;
+    result.factors = std::move(factors);
+    return result;
+}
+
+}  // namespace halftone
