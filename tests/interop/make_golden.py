@@ -11,6 +11,7 @@ import sys
 import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
+import int8_references
 import nvfp4_references
 import torch
 from matrices import adversarial
@@ -71,7 +72,12 @@ def write_matrices(out):
                 out.write(" ".join(ref.float_words(text[1])) + "\n")
 
 
-FILES = {"fp8_casts.txt": write_casts, "fp8_matrices.txt": write_matrices, "nvfp4_matrices.txt": nvfp4_references.write_golden}
+FILES = {
+    "fp8_casts.txt": write_casts,
+    "fp8_matrices.txt": write_matrices,
+    "int8_matrices.txt": int8_references.write_golden,
+    "nvfp4_matrices.txt": nvfp4_references.write_golden,
+}
 
 
 def main():

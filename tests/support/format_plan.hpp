@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -412,33 +413,42 @@ inline Matrix random_matrix(std::mt19937_64& random, const Shapes& shapes = {}) 
     return matrix;
 }
 
-// A file of tests/interop/golden, word by word: words(KEY) lines start entries, all after them is
-// hexadecimal.
+// A file of tests/interop/golden, word by word; numbers are hexadecimal bit patterns.
 class GoldenWords {
   public:
-    explicit GoldenWords(std::vector<std::string> words) : words_(std::move(words)) {}
-    bool done() const { return at_ == words_.size(); }
-    std::string next() {
-        if (done()) throw std::runtime_error("a golden file ends too early");
-        return words_[at_++];
+    explicit GoldenWords(const std::string& path) : in_(path) {
+        if (!in_) throw std::runtime_error("cannot read " + path);
     }
-    uint64_t count() { return std::stoull(next()); }
+    // Goes to the next entry; false at the end.
+    bool entry(const std::string& kind) {
+        for (std::string word; in_ >> word;)
+            if (word == kind)
+                return true;
+            else
+                std::getline(in_, word);  // a comment
+        return false;
+    }
+    std::string word() {
+        std::string word;
+        if (!(in_ >> word)) throw std::runtime_error("a golden file ends too early");
+        return word;
+    }
+    uint64_t count() { return std::stoull(word()); }
     std::vector<float> floats(uint64_t n) {
         std::vector<float> values(n);
         for (float& value : values)
-            value = std::bit_cast<float>(static_cast<uint32_t>(std::stoul(next(), nullptr, 16)));
+            value = std::bit_cast<float>(static_cast<uint32_t>(std::stoul(word(), nullptr, 16)));
         return values;
     }
     Bytes bytes(uint64_t n) {
         Bytes values(n);
         for (uint8_t& value : values)
-            value = static_cast<uint8_t>(std::stoul(next(), nullptr, 16));
+            value = static_cast<uint8_t>(std::stoul(word(), nullptr, 16));
         return values;
     }
 
   private:
-    std::vector<std::string> words_;
-    size_t at_ = 0;
+    std::ifstream in_;
 };
 
 }  // namespace halftone::format_test

@@ -1,0 +1,263 @@
+// INT8: one scale per tile, per run of a row, per tensor or per row; rows may be rotated.
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <halftone/toolbox/hadamard.hpp>
+#include <halftone/toolbox/int8.hpp>
+#include <halftone/toolbox/scalar_format.hpp>
+#include <halftone/toolbox/stored_layer.hpp>
+
+#include "int8_kernels.hpp"
+
+namespace halftone::int8 {
+
+namespace {
+
+enum class Layout { block, lode, tensor, row };
+constexpr const char* layout_names[] = {"block", "lode", "tensor", "row", nullptr};
+constexpr const char* label_names[] = {"int8_blockwise", "int8_lodewise", "int8_tensorwise",
+                                       "int8_tensorwise"};
+constexpr const char* rotation_names[] = {"none", "hadamard", nullptr};
+constexpr uint64_t usual_block = 128, usual_rotation = 256;
+
+constexpr bool has_blocks(Layout layout) {
+    return layout == Layout::block || layout == Layout::lode;
+}
+
+struct Choice {
+    Layout layout = Layout::block;
+    uint64_t block = usual_block;
+    uint64_t rotation = 0;  // 0: none
+};
+
+// The arithmetic of the reference, layout by layout; number / tensor is a reciprocal and a product there.
+toolbox::Scale block_scale(float amax) {
+    const float scale = amax / 127.0f, floored = scale > 1e-8f ? scale : 1e-8f;
+    return {floored, floored};
+}
+toolbox::Scale tensor_scale(float amax) {
+    const float scale = (amax > 1e-12f ? amax : 1e-12f) / 127.0f;
+    return {1.0f / scale, scale};
+}
+toolbox::Scale row_scale(float amax) {
+    const float reciprocal = 1.0f / (amax > 1e-12f ? amax : 1e-12f), pre = reciprocal * 127.0f;
+    return {pre, 1.0f / pre};
+}
+
+void demand_divisible(uint64_t n, uint64_t block, const char* what) {
+    if (n % block != 0)
+        throw Refused(std::to_string(n) + " " + what + " are no multiple of the block size, " +
+                      std::to_string(block));
+}
+
+Choice chosen(const ht_source& source, const Options& options) {
+    Choice choice{options.choice_as<Layout>("scaling"), static_cast<uint64_t>(options.whole("block_size")),
+                  0};
+    if (options.choice("rotation") == "none") return choice;
+    const auto group = static_cast<uint64_t>(options.whole("rotation_group"));
+    if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
+    if (!toolbox::rotates_in(group))
+        throw Refused("rotation_group is " + std::to_string(group) + ", which is no power of 4");
+    if (source.cols % group == 0) choice.rotation = group;  // others stay unrotated, and their marker says so
+    return choice;
+}
+
+toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit) {
+    if (source.rank != 2 || source.experts != 1)
+        throw Refused("int8 takes plain matrices, and this has " + std::to_string(source.rank) +
+                      " dimensions");
+    const uint64_t rows = source.rows, cols = source.cols;
+    if (rows == 0 || cols == 0) throw Refused("it has no elements");
+    if (source.dialect == HT_DIALECT_BITSANDBYTES) throw Refused("bitsandbytes stores INT8 in another way");
+    if (has_blocks(choice.layout)) demand_divisible(cols, choice.block, "columns");
+    if (choice.layout == Layout::block) demand_divisible(rows, choice.block, "rows");
+
+    const bool legacy = source.dialect == HT_DIALECT_LEGACY;
+    const Kernels& table = kernels(cpu_level());
+    toolbox::ScalarFormat::Parts parts{
+        has_blocks(choice.layout) ? table.divided : table.multiplied,
+        toolbox::scalar_levels<toolbox::Int8>(),
+        toolbox::ScaleGroups::tensor(rows, cols),
+        tensor_scale,
+        {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_I8, {rows, cols}},
+         {HT_ROLE_SCALE, legacy ? ".scale_weight" : ".weight_scale", HT_DTYPE_F32, {}}},
+        has_blocks(choice.layout) ? toolbox::Scaling::divide : toolbox::Scaling::multiply,
+        fit,
+        has_blocks(choice.layout) && !legacy ? HT_INPUT_SCALE_REQUIRED : HT_INPUT_SCALE_NEVER};
+    std::vector<uint64_t>& shape = parts.stored[1].shape;
+    if (choice.layout == Layout::row) {
+        parts.groups = toolbox::ScaleGroups::row(rows, cols);
+        parts.scale = row_scale;
+        shape = {rows, 1};
+    } else if (has_blocks(choice.layout)) {
+        const uint64_t tall = choice.layout == Layout::block ? choice.block : 1;
+        parts.groups = toolbox::ScaleGroups::tile(rows, cols, tall, choice.block);
+        parts.scale = block_scale;
+        shape = {rows / tall, cols / choice.block};
+    }
+    return parts;
+}
+
+// ------------------------------------------------------------------------------------------- reading back
+
+// "group_size" stands at the root or inside "params", depending on the writer.
+std::optional<int64_t> number(const toolbox::StoredLayer& layer, const char* key) {
+    if (!layer.marker()) return std::nullopt;
+    if (const auto whole = layer.marker()->whole(key)) return whole;
+    const auto params = layer.marker()->object("params");
+    return params ? params->whole(key) : std::nullopt;
+}
+bool is_set(const toolbox::StoredLayer& layer, const char* key) {
+    if (!layer.marker()) return false;
+    if (const auto flag = layer.marker()->flag(key)) return *flag;
+    const auto params = layer.marker()->object("params");
+    return params && params->flag(key).value_or(false);
+}
+
+// From the shape of the scales. Labels decide only what a shape leaves open, since writers have put tiles
+// under the label of runs, and rows and runs under the label of tiles.
+Choice layout_of(const std::string& label, bool per_row, std::optional<int64_t> group,
+                 const std::vector<uint64_t>& scales, uint64_t rows, uint64_t cols) {
+    const bool labelled_block = label == label_names[0], labelled_lode = label == label_names[1];
+    using Shape = std::vector<uint64_t>;
+    const bool matrix = scales.size() == 2 && scales[0] && scales[1] && cols % scales[1] == 0;
+    const uint64_t wide = matrix ? cols / scales[1] : 0;
+    const bool runs = matrix && scales[0] == rows;
+    const bool tiles = matrix && rows % scales[0] == 0 && rows / scales[0] == wide;
+    const auto of_blocks = [&](Layout layout) {
+        const bool named = group && *group > 0 && static_cast<uint64_t>(*group) != wide;
+        // A group of 1 is what a converter wrote when it took rows or runs for tiles.
+        if (named && *group != 1)
+            throw Refused("its marker says groups of " + std::to_string(*group) + ", but the scales, " +
+                          toolbox::to_string(scales) + ", are of " + std::to_string(wide));
+        return Choice{layout, wide, 0};
+    };
+    if (labelled_block && tiles && wide > 1) return of_blocks(Layout::block);
+    if (labelled_lode && runs && !(tiles && wide == 1)) return of_blocks(Layout::lode);
+    if (per_row && (scales == Shape{rows, 1} || scales == Shape{rows})) return {Layout::row};
+    if (scales.empty() || scales == Shape{1} || scales == Shape{1, 1}) return {Layout::tensor};
+    if (scales == Shape{rows} || scales == Shape{rows, 1}) return {Layout::row};
+    if (label != label_names[2]) {
+        if (tiles) return of_blocks(Layout::block);
+        if (runs) return of_blocks(Layout::lode);
+    }
+    throw Refused("its scale has shape " + toolbox::to_string(scales) + ", which fits no layout of " +
+                  std::to_string(rows) + " x " + std::to_string(cols) +
+                  (label.empty() ? "" : " under '" + label + "'"));
+}
+
+}  // namespace
+
+class Int8 : public toolbox::ScalarFormat {
+  public:
+    static constexpr PluginInfo info{"int8", "1.0.0",
+                                     "8-bit integers with scales per tile, run, tensor or row", "MIT"};
+
+    static constexpr ht_option options[] = {
+        choice("scaling", "block", layout_names,
+               "what shares one scale: a square tile, a run of a row, the tensor, or a row"),
+        whole("block_size", "128", 2, 65536, "rows and columns of a tile, or length of a run"),
+        choice("rotation", "none", rotation_names, "of every row, with scaling = \"row\": spreads outliers"),
+        whole("rotation_group", "256", 4, 65536,
+              "columns that are rotated together, a power of 4; where it does not divide, nothing is"),
+        toolbox::scale_option,
+    };
+
+    static constexpr ht_label labels[] = {
+        {sizeof(ht_label), 0, "int8_blockwise", "scaling=block", "comfyui-fork", "int8 in blocks of 128",
+         "mainline ComfyUI refuses the file; the fork multiplies with blocks of 128 only"},
+        {sizeof(ht_label), 0, "int8_lodewise", "scaling=lode", "comfyui-fork", "int8 in blocks of 128",
+         "mainline ComfyUI refuses the file; the fork multiplies with blocks of 128 only"},
+        {sizeof(ht_label), 0, "int8_tensorwise", "scaling=tensor", "comfyui>=2026-07; stable-diffusion.cpp",
+         "int8, scaled as they come", ""},
+        {sizeof(ht_label), 0, "int8_tensorwise", "scaling=row", "comfyui>=2026-07; stable-diffusion.cpp",
+         "int8, scaled as they come; rotated where the weight is", ""},
+        {sizeof(ht_label), 0, "", "layout=legacy", "", "none",
+         "scale_weight beside the weight and nothing that names the layout"},
+    };
+
+    Int8(const ht_source& source, const Options& options)
+        : Int8(source, chosen(source, options), options.choice_as<toolbox::ScaleFit>("scale")) {}
+
+    Facts facts() const {
+        Facts facts = ScalarFormat::facts();
+        if (choice_.rotation) facts.flags |= HT_FACT_ROTATES;
+        return facts;
+    }
+
+    void rotate(bool, const ht_view& rows, uint64_t n) const {
+        for (uint64_t i = 0; i < n; ++i)
+            kernels(cpu_level())
+                .rotate(rows.at + static_cast<int64_t>(i) * rows.row_stride, cols_, choice_.rotation,
+                        rows.col_stride);
+    }
+
+    void describe(JsonSink sink) const {
+        sink.text("format", label_names[static_cast<int>(choice_.layout)]);
+        if (has_blocks(choice_.layout)) {
+            const auto block = static_cast<int64_t>(choice_.block);
+            sink.whole("group_size", block);
+            sink.begin("params").whole("group_size", block).end();
+        }
+        if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+        if (choice_.rotation)
+            sink.flag("convrot", true).whole("convrot_groupsize", static_cast<int64_t>(choice_.rotation));
+        if (choice_.layout == Layout::row) sink.flag("per_row", true);
+    }
+
+    static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
+        const toolbox::StoredLayer layer(found);
+        const ht_tensor* const weight = layer.tensor(".weight");
+        if (!weight || weight->rank != 2) throw Refused("it has no matrix as its weight");
+        if (weight->dtype != HT_DTYPE_I8) throw Refused("its weight is not stored as I8");
+        const ht_tensor* scales = layer.tensor(".weight_scale");
+        const bool legacy = !scales;
+        if (legacy) scales = layer.tensor(".scale_weight");
+        if (!scales) throw Refused("its weight has no scale");
+        if (scales->dtype != HT_DTYPE_F32) throw Refused("its scale is not stored as F32");
+        std::string label;
+        if (layer.marker()) label = layer.marker()->text("format").value_or("");
+        if (layer.marker() && label != label_names[0] && label != label_names[1] && label != label_names[2])
+            throw Refused("its format is '" + label + "'");
+
+        const uint64_t rows = weight->shape[0], cols = weight->shape[1];
+        const Choice choice = layout_of(label, is_set(layer, "per_row"), number(layer, "group_size"),
+                                        toolbox::shape_of(*scales), rows, cols);
+        const bool rotated = is_set(layer, "convrot");
+        const int64_t rotation =
+            number(layer, "convrot_groupsize").value_or(static_cast<int64_t>(usual_rotation));
+        if (rotated && (choice.layout != Layout::row || rotation < 1 ||
+                        !toolbox::rotates_in(static_cast<uint64_t>(rotation)) ||
+                        cols % static_cast<uint64_t>(rotation) != 0))
+            throw Refused("its marker says that it is rotated in groups of " + std::to_string(rotation) +
+                          ", which cannot be");
+        options.set_choice("scaling", layout_names[static_cast<int>(choice.layout)]);
+        options.set_whole("block_size", static_cast<int64_t>(choice.block));
+        options.set_choice("rotation", rotation_names[rotated]);
+        options.set_whole("rotation_group", rotation);
+        source.dtype = weight->dtype;
+        source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
+        source.wants = is_set(layer, "full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
+        source.rank = 2;
+        source.shape[0] = source.rows = rows;
+        source.shape[1] = source.cols = cols;
+        source.experts = 1;
+    }
+
+  private:
+    Int8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
+        : ScalarFormat(parts(source, choice, fit)),
+          choice_(choice),
+          cols_(source.cols),
+          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
+
+    Choice choice_;
+    uint64_t cols_;
+    bool full_precision_;
+};
+
+}  // namespace halftone::int8
+
+HALFTONE_FORMAT(halftone::int8::Int8)
