@@ -14,6 +14,7 @@
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
 #include "core/cli/command.hpp"
+#include "core/cli/compare_command.hpp"
 #include "core/cli/dequantize_command.hpp"
 #include "core/cli/inspect.hpp"
 #include "core/cli/plugins_command.hpp"
@@ -114,6 +115,7 @@ std::vector<Command> commands() {
     return {run_command(),
             plan_command(),
             dequantize_command(),
+            compare_command(),
             inspect_command(),
             synth_command(),
             plugins_command(),

@@ -1,0 +1,94 @@
+#include "core/cli/compare_command.hpp"
+
+#include <ostream>
+
+#include "core/base/error.hpp"
+#include "core/base/os/process.hpp"
+#include "core/base/text.hpp"
+#include "core/cli/arguments.hpp"
+#include "core/cli/progress.hpp"
+#include "core/compare/compare.hpp"
+#include "core/report/compare_report.hpp"
+
+namespace halftone::cli {
+namespace {
+
+void declare(Arguments& arguments) {
+    arguments.operand("ORIGINAL", true, "the checkpoint to compare with")
+        .operand("QUANTIZED", true, "the one to be judged")
+        .option("top", "N", "show only the N worst tensors")
+        .flag("no-projection", "leave out the error in the leading singular directions, which takes time")
+        .option("fail-above", "FIGURE=BOUND,...",
+                "exit code 1 if a tensor is worse: relmse, sqnr, psnr, cosine, max_error, saturated or "
+                "projected")
+        .flag("json", "print everything as JSON")
+        .option("threads", "N", "threads to use; default: one a processor")
+        .option("memory", "SIZE", "memory for weights under way, like 256MiB")
+        .flag("no-progress", "no progress while running");
+}
+
+std::shared_ptr<const Checkpoint> open(Context& context, const std::string& path) {
+    auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(path));
+    for (const std::string& remark : checkpoint->remarks())
+        context.log.warning(remark);
+    return checkpoint;
+}
+
+int compare_files(Context& context, const Arguments& arguments) {
+    os::catch_interrupts();
+    const std::vector<QualityBound> bounds = arguments.has("fail-above")
+                                                 ? parse_bounds(arguments.text("fail-above"))
+                                                 : std::vector<QualityBound>();
+    CompareSettings settings;
+    settings.projection = !arguments.has("no-projection");
+    if (!settings.projection && needs_projection(bounds))
+        throw Error(Exit::usage, "--fail-above", "the projected error is left out by --no-projection");
+    const auto top = arguments.number("top", 0, UINT64_MAX);
+    Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
+                     .memory = arguments.bytes("memory").value_or(0)});
+
+    const auto original = open(context, arguments.text("ORIGINAL"));
+    const auto other = open(context, arguments.text("QUANTIZED"));
+    const std::shared_ptr<Registry> registry = context.registry();
+    registry->host().set_memory_budget(workers.memory());
+    const Pairing pairing = pair_up(original, other, *registry);
+    if (pairing.pairs.empty())
+        throw Error(Exit::input, arguments.text("QUANTIZED"),
+                    fmt::format("has no tensor that could be compared with one of {}",
+                                text::printable(arguments.text("ORIGINAL"))),
+                    "'halftone inspect' shows what a file holds");
+    Progress progress;
+    set_totals(progress, pairing, settings);
+    Comparison comparison;
+    {
+        const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
+        comparison = compare(*original, *other, pairing, settings, workers, progress);
+    }
+    const std::vector<std::string> broken = broken_bounds(comparison, bounds);
+    if (arguments.has("json")) {
+        Json json = compare_json(comparison);
+        json["failed"] = broken;
+        context.out << pretty(json);
+    } else {
+        context.out << compare_table(comparison,
+                                     {.width = context.terminal ? context.width : 0, .rows = top});
+    }
+    if (broken.empty()) return static_cast<int>(Exit::done);
+    context.out.flush();
+    throw Error(Exit::failed, arguments.text("QUANTIZED"), text::join(broken, "; "));
+}
+
+}  // namespace
+
+Command compare_command() {
+    return make_command(
+        {.name = "compare",
+         .summary = "measure how far a checkpoint is from another",
+         .synopsis = "halftone compare ORIGINAL QUANTIZED [options]",
+         .about =
+             "Reads both and tells for every tensor that differs how large the error is, the worst first.\n"
+             "Either may be quantized, or neither."},
+        declare, compare_files);
+}
+
+}  // namespace halftone::cli

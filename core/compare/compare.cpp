@@ -1,0 +1,239 @@
+#include "core/compare/compare.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/compare/codes.hpp"
+#include "core/linalg/gemm.hpp"
+#include "core/linalg/svd.hpp"
+#include "core/run/bands.hpp"
+#include "core/run/weight_reader.hpp"
+
+namespace halftone {
+namespace {
+
+constexpr RankRule projected_directions;
+constexpr uint64_t seed = 0;
+
+uint64_t cols_of(const Comparable& original, const Comparable& other) {
+    for (const Comparable* one : {&original, &other})
+        if (one->stored) return one->stored->plan->source().cols;
+    const Shape& shape = original.shape();
+    if (shape.size() < 2) return std::max<uint64_t>(element_count(shape).value_or(1), 1);
+    uint64_t cols = 1;
+    for (size_t i = 1; i < shape.size(); ++i)
+        cols *= shape[i];
+    return cols;
+}
+
+bool wants_projection(const ComparedPair& pair, const CompareSettings& settings) {
+    const Shape& shape = pair.original.shape();
+    return settings.projection && shape.size() == 2 && shape[0] > 1 && shape[1] > 1 &&
+           element_count(shape).value_or(UINT64_MAX) <= settings.most_projected;
+}
+
+std::unique_ptr<WeightReader> reader_of(const Checkpoint& checkpoint, const Comparable& one, uint64_t cols) {
+    return one.stored ? open_reader(checkpoint, one.stored) : open_reader(checkpoint, *one.tensor, cols);
+}
+
+// One tensor and its counterpart.
+class PairJob {
+  public:
+    PairJob(const Checkpoint& original, const Checkpoint& other, const ComparedPair& pair,
+            const CompareSettings& settings, Workers& workers, Progress& progress)
+        : pair_(pair),
+          workers_(workers),
+          progress_(progress),
+          cols_(cols_of(pair.original, pair.other)),
+          projects_(wants_projection(pair, settings)),
+          memory_(workers.reserve(held(pair.original) + held(pair.other) + projection_bytes())),
+          original_(reader_of(original, pair.original, cols_)) {
+        if (pair.other.stored)
+            stored_ = std::make_unique<StoredWeight>(other, pair.other.stored);
+        else
+            other_ = reader_of(other, pair.other, cols_);
+    }
+
+    TensorComparison run() {
+        const uint64_t rows = original_->rows();
+        const Bands bands(rows, cols_, stored_ ? stored_->granule_rows() : 1, original_->granule_rows());
+        std::vector<ErrorSums> sums(bands.count());
+        std::vector<CodeCounts> codes(bands.count());
+        each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
+            const WidenedBand before = original_->read(region, first);
+            const ht_view after = read_other(region, second, &codes[index]);
+            const uint64_t n = region.rows * cols_;
+            sums[index].add({before.view.at, n}, {after.at, n}, region.row * cols_);
+        });
+        ErrorSums sum;
+        CodeCounts count;
+        for (size_t i = 0; i < sums.size(); ++i) {
+            sum.add(sums[i]);
+            count.add(codes[i]);
+        }
+        TensorComparison result{
+            pair_.name, pair_.original.shown(), pair_.other.shown(), pair_.original.shape(),
+            false,      measures_of(sum, cols_)};
+        result.measures.entropy = count.entropy();
+        result.measures.saturated = count.saturated_share();
+        result.identical =
+            !pair_.original.stored && !pair_.other.stored && sum.squared_error == 0 && sum.nonfinite == 0;
+        if (projects_ && sum.nonfinite == 0)
+            result.measures.projected = sum.squared_error == 0 ? 0 : projected_error(bands);
+        return result;
+    }
+
+  private:
+    static uint64_t held(const Comparable& one) { return one.stored ? one.stored->held_bytes() : 0; }
+
+    // The matrix, its singular vectors, and what finding those takes.
+    uint64_t projection_bytes() const {
+        if (!projects_) return 0;
+        const uint64_t rows = element_count(pair_.original.shape()).value() / cols_;
+        const uint64_t rank = projected_directions.rank(rows, cols_) + 10;
+        return (rows * cols_ + 4 * (rows + cols_) * rank) * sizeof(float);
+    }
+
+    uint64_t scratch_bytes(uint64_t rows) const {
+        const uint64_t other =
+            stored_ ? stored_->most_bytes(rows) + rows * cols_ * sizeof(float) : other_->scratch_bytes(rows);
+        return original_->scratch_bytes(rows) + other;
+    }
+
+    template <class Work>
+    void each_band(const Bands& bands, const Work& work) {
+        workers_.each_band(bands.count(), scratch_bytes(bands.largest_rows()),
+                           [&](uint64_t index, Scratch& scratch) {
+                               Scratch second;
+                               const ht_region region = bands.region(index);
+                               work(index, region, scratch, second);
+                               progress_.work_done += original_->bytes_of(region);
+                           });
+    }
+
+    ht_view read_other(const ht_region& region, Scratch& scratch, CodeCounts* codes) const {
+        if (!stored_) return other_->read(region, scratch).view;
+        const ht_view view = stored_->decode(region, scratch);
+        if (codes) {
+            const uint64_t bytes = stored_->plan().band_bytes(region.row, region.rows);
+            *codes = count_codes(*stored_, region, scratch.source.bytes().first(bytes), view);
+        }
+        stored_->plan().rotate(true, view, region.rows);
+        return view;
+    }
+
+    // |U'(Q - W)V| / |U'WV|, with the matrix W held whole and Q read by bands.
+    double projected_error(const Bands& bands) {
+        const uint64_t rows = original_->rows(), rank = projected_directions.rank(rows, cols_);
+        Matrix whole(rows, cols_);
+        each_band(bands, [&](uint64_t, const ht_region& region, Scratch& scratch, Scratch&) {
+            const WidenedBand band = original_->read(region, scratch);
+            std::copy_n(band.view.at, region.rows * cols_, whole.view().row(region.row));
+        });
+        const TruncatedSvd svd = truncated_svd(whole, rank, seed);
+        double in_directions = 0;
+        for (double value : svd.values)
+            in_directions += value * value;
+        if (in_directions == 0) return 0;
+
+        // What the bands' errors are in the directions V, then all of that in the directions U.
+        Matrix error(rows, rank);
+        each_band(bands, [&](uint64_t, const ht_region& region, Scratch&, Scratch& scratch) {
+            const ht_view after = read_other(region, scratch, nullptr);
+            const float* before = whole.view().row(region.row);
+            for (uint64_t i = 0; i < region.rows * cols_; ++i)
+                after.at[i] -= before[i];
+            gemm_tile(1, {after.at, region.rows, cols_, cols_}, Op::plain, svd.right, Op::plain, 0,
+                      error.view().block(region.row, 0, region.rows, rank));
+        });
+        Matrix projected(rank, rank);
+        gemm(1, svd.left, Op::plain, error, Op::plain, 0, projected);
+        return std::sqrt(squared_norm(projected) / in_directions);
+    }
+
+    const ComparedPair& pair_;
+    Workers& workers_;
+    Progress& progress_;
+    uint64_t cols_;
+    bool projects_;
+    std::shared_ptr<void> memory_;
+    std::unique_ptr<WeightReader> original_, other_;
+    std::unique_ptr<StoredWeight> stored_;  // instead of other_, where codes are to be counted
+};
+
+// A mean over elements, of those tensors that have the figure.
+class Mean {
+  public:
+    void add(std::optional<double> value, uint64_t elements) {
+        if (!value) return;
+        sum_ += *value * static_cast<double>(elements);
+        weight_ += static_cast<double>(elements);
+    }
+    std::optional<double> get() const { return weight_ > 0 ? std::optional(sum_ / weight_) : std::nullopt; }
+
+  private:
+    double sum_ = 0, weight_ = 0;
+};
+
+Measures total_of(const std::vector<TensorComparison>& tensors) {
+    Measures total;
+    Mean error, noise, cosine, saturated, entropy, projected;
+    for (const TensorComparison& tensor : tensors) {
+        const Measures& one = tensor.measures;
+        total.elements += one.elements;
+        total.nonfinite += one.nonfinite;
+        total.largest_error = std::max(total.largest_error, one.largest_error);
+        error.add(one.relative_squared_error, one.elements);
+        noise.add(std::pow(10, -one.psnr / 10), one.elements);  // decibels have no mean
+
+        cosine.add(one.cosine, one.elements);
+        saturated.add(one.saturated, one.elements);
+        entropy.add(one.entropy, one.elements);
+        projected.add(one.projected, one.elements);
+    }
+    total.relative_squared_error = error.get().value_or(0);
+    total.sqnr = decibels(total.relative_squared_error);
+    total.psnr = decibels(noise.get().value_or(0));
+    total.cosine = cosine.get().value_or(1);
+    total.saturated = saturated.get();
+    total.entropy = entropy.get();
+    total.projected = projected.get();
+    return total;
+}
+
+}  // namespace
+
+void set_totals(Progress& progress, const Pairing& pairing, const CompareSettings& settings) {
+    progress.tensors_total = pairing.pairs.size();
+    progress.work_total = progress.bytes_total = 0;
+    for (const ComparedPair& pair : pairing.pairs) {
+        progress.bytes_total += pair.original.tensor->bytes;
+        progress.work_total += pair.original.tensor->bytes * (wants_projection(pair, settings) ? 3 : 1);
+    }
+}
+
+Comparison compare(const Checkpoint& original, const Checkpoint& other, const Pairing& pairing,
+                   const CompareSettings& settings, Workers& workers, Progress& progress) {
+    std::vector<TensorComparison> all(pairing.pairs.size());
+    workers.each_job(all.size(), [&](uint64_t i) {
+        all[i] = PairJob(original, other, pairing.pairs[i], settings, workers, progress).run();
+        ++progress.tensors_done;
+    });
+    Comparison result;
+    result.only_in_original = pairing.only_in_original;
+    result.only_in_other = pairing.only_in_other;
+    result.incomparable = pairing.incomparable;
+    for (TensorComparison& tensor : all) {
+        if (tensor.identical)
+            ++result.identical;
+        else
+            result.tensors.push_back(std::move(tensor));
+    }
+    std::ranges::stable_sort(result.tensors, std::greater{}, [](const TensorComparison& tensor) {
+        return tensor.measures.relative_squared_error;
+    });
+    result.total = total_of(result.tensors);
+    return result;
+}
+
+}  // namespace halftone

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/plan/stored_matrix.hpp"
+
+namespace halftone {
+
+// A tensor of a checkpoint as something to be compared: plain numbers, or a quantized layer.
+struct Comparable {
+    const Tensor* tensor = nullptr;
+    std::shared_ptr<const StoredMatrix> stored;  // null: plain
+
+    const Shape& shape() const { return stored ? stored->plan->source().shape : tensor->shape; }
+    std::string shown() const;  // "BF16", "acme.int4 block=32"
+    bool is_number() const;     // of a type that can be widened
+};
+
+struct ComparedPair {
+    std::string name;  // in the original
+    Comparable original, other;
+};
+
+// Which tensor of one checkpoint belongs to which of another.
+struct Pairing {
+    std::vector<ComparedPair> pairs;  // in the order of names
+    std::vector<std::string> only_in_original, only_in_other;
+    std::vector<std::string> incomparable;  // "NAME: why"
+};
+
+// Scales, markers and the like belong to their layers and are no tensors of their own here. Names that only
+// the model's prefix tells apart are the same. Exit::input if a quantized layer is of no known format.
+Pairing pair_up(std::shared_ptr<const Checkpoint> original, std::shared_ptr<const Checkpoint> other,
+                Registry&);
+
+}  // namespace halftone

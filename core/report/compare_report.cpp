@@ -1,0 +1,201 @@
+#include "core/report/compare_report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
+#include "core/report/table.hpp"
+
+namespace halftone {
+namespace {
+
+// The figures that a bound may be put on.
+struct Figure {
+    std::string_view name;
+    bool more_is_better;
+    std::optional<double> (*of)(const Measures&);
+};
+constexpr std::array<Figure, 7> figures = {{
+    {"relmse", false, [](const Measures& m) { return std::optional(m.relative_squared_error); }},
+    {"sqnr", true, [](const Measures& m) { return std::optional(m.sqnr); }},
+    {"psnr", true, [](const Measures& m) { return std::optional(m.psnr); }},
+    {"cosine", true, [](const Measures& m) { return std::optional(m.cosine); }},
+    {"max_error", false, [](const Measures& m) { return std::optional(m.largest_error); }},
+    {"saturated", false, [](const Measures& m) { return m.saturated; }},
+    {"projected", false, [](const Measures& m) { return m.projected; }},
+}};
+
+const Figure* find_figure(std::string_view name) {
+    const auto found = std::ranges::find(figures, name, &Figure::name);
+    return found == figures.end() ? nullptr : &*found;
+}
+
+std::string shown(std::optional<double> value, const char* format) {
+    return value ? fmt::format(fmt::runtime(format), *value) : "-";
+}
+
+std::string percent(std::optional<double> share) {
+    return share ? fmt::format("{:.3g} %", *share * 100) : "-";
+}
+
+std::vector<std::string> cells(const std::string& name, const std::string& as, const Measures& m,
+                               const std::string& where) {
+    return {name,
+            as,
+            fmt::format("{:.3g}", m.relative_squared_error),
+            fmt::format("{:.2f}", m.sqnr),
+            fmt::format("{:.2f}", m.psnr),
+            fmt::format("{:.6f}", m.cosine),
+            fmt::format("{:.3g}", m.largest_error),
+            where,
+            percent(m.saturated),
+            shown(m.entropy, "{:.2f}"),
+            shown(m.projected, "{:.3g}")};
+}
+
+void list(std::string& text, const std::string& title, const std::vector<std::string>& names) {
+    constexpr size_t most = 20;
+    if (names.empty()) return;
+    text += fmt::format("\n{} ({}):\n", title, names.size());
+    for (size_t i = 0; i < std::min(most, names.size()); ++i)
+        text += "  " + text::printable(names[i], std::string::npos) + "\n";
+    if (names.size() > most) text += fmt::format("  and {} more\n", names.size() - most);
+}
+
+std::string counted(uint64_t n, const char* noun) {
+    return fmt::format("{} {}{}", text::grouped(n), noun, n == 1 ? "" : "s");
+}
+
+// JSON has no infinities.
+Json number(std::optional<double> value) {
+    return value && std::isfinite(*value) ? Json(*value) : Json();
+}
+
+Json json_of(const Measures& m) {
+    Json json;
+    json["elements"] = m.elements;
+    json["relmse"] = number(m.relative_squared_error);
+    json["sqnr"] = number(m.sqnr);
+    json["psnr"] = number(m.psnr);
+    json["cosine"] = number(m.cosine);
+    json["max_error"] = number(m.largest_error);
+    json["saturated"] = number(m.saturated);
+    json["entropy"] = number(m.entropy);
+    json["projected"] = number(m.projected);
+    json["nonfinite"] = m.nonfinite;
+    return json;
+}
+
+}  // namespace
+
+std::string compare_table(const Comparison& comparison, const CompareTableSettings& settings) {
+    TextTable table;
+    table.columns = {{"tensor"},          {"as"},           {"relMSE", true},    {"SQNR dB", true},
+                     {"PSNR dB", true},   {"cosine", true}, {"max error", true}, {"at", true},
+                     {"saturated", true}, {"bits", true},   {"projected", true}};
+    const size_t rows = std::min(settings.rows.value_or(SIZE_MAX), comparison.tensors.size());
+    for (size_t i = 0; i < rows; ++i) {
+        const TensorComparison& tensor = comparison.tensors[i];
+        table.rows.push_back(cells(text::printable(tensor.name), tensor.to, tensor.measures,
+                                   tensor.measures.largest_error > 0
+                                       ? fmt::format("{},{}", tensor.measures.row, tensor.measures.col)
+                                       : "-"));
+    }
+    std::string text;
+    if (!comparison.tensors.empty()) {
+        table.rows.push_back(cells("all, weighted by size", "", comparison.total, ""));
+        text = table.text(settings.width) + "\n";
+    }
+    text += counted(comparison.tensors.size(), "tensor") + " compared";
+    if (rows < comparison.tensors.size()) text += fmt::format(", the worst {} shown", rows);
+    text += fmt::format("; {} identical\n", text::grouped(comparison.identical));
+    if (comparison.total.nonfinite > 0)
+        text += counted(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
+    list(text, "only in the original", comparison.only_in_original);
+    list(text, "only in the other", comparison.only_in_other);
+    list(text, "not comparable", comparison.incomparable);
+    return text;
+}
+
+Json compare_json(const Comparison& comparison) {
+    Json whole;
+    whole["tensors"] = Json::array();
+    for (const TensorComparison& tensor : comparison.tensors) {
+        Json one;
+        one["name"] = tensor.name;
+        one["shape"] = tensor.shape;
+        one["from"] = tensor.from;
+        one["to"] = tensor.to;
+        const Json measures = json_of(tensor.measures);
+        for (const auto& [key, value] : measures.items())
+            one[key] = value;
+        one["max_error_at"] = {tensor.measures.row, tensor.measures.col};
+        whole["tensors"].push_back(std::move(one));
+    }
+    whole["total"] = json_of(comparison.total);
+    whole["identical"] = comparison.identical;
+    whole["only_in_original"] = comparison.only_in_original;
+    whole["only_in_other"] = comparison.only_in_other;
+    whole["not_comparable"] = comparison.incomparable;
+    return whole;
+}
+
+std::vector<QualityBound> parse_bounds(const std::string& given) {
+    std::vector<std::string> names;
+    for (const Figure& figure : figures)
+        names.emplace_back(figure.name);
+    std::vector<QualityBound> bounds;
+    for (const std::string& part : text::split(given, ',')) {
+        const size_t equals = part.find('=');
+        const std::string name = part.substr(0, equals);
+        if (!find_figure(name))
+            throw Error(Exit::usage, "--fail-above",
+                        fmt::format("there is no figure '{}'{}", text::printable(name),
+                                    text::did_you_mean(name, names)),
+                        "figures: " + text::join(names, ", ") + "; for example --fail-above relmse=1e-3");
+        const std::string number = equals == std::string::npos ? "" : part.substr(equals + 1);
+        QualityBound bound{name, 0};
+        const auto [end, problem] =
+            std::from_chars(number.data(), number.data() + number.size(), bound.bound);
+        if (problem != std::errc() || end != number.data() + number.size() || std::isnan(bound.bound))
+            throw Error(Exit::usage, "--fail-above",
+                        fmt::format("'{}' is not {}=NUMBER", text::printable(part), name));
+        bounds.push_back(std::move(bound));
+    }
+    return bounds;
+}
+
+bool needs_projection(const std::vector<QualityBound>& bounds) {
+    return std::ranges::any_of(bounds, [](const auto& bound) { return bound.figure == "projected"; });
+}
+
+std::vector<std::string> broken_bounds(const Comparison& comparison,
+                                       const std::vector<QualityBound>& bounds) {
+    std::vector<std::string> broken;
+    for (const QualityBound& bound : bounds) {
+        const Figure& figure = *find_figure(bound.figure);
+        const double sign = figure.more_is_better ? -1 : 1;
+        const TensorComparison* worst = nullptr;
+        double worst_value = 0;
+        uint64_t count = 0;
+        for (const TensorComparison& tensor : comparison.tensors) {
+            const std::optional<double> value = figure.of(tensor.measures);
+            if (!value || *value * sign <= bound.bound * sign) continue;
+            ++count;
+            if (worst && *value * sign <= worst_value * sign) continue;
+            worst = &tensor;
+            worst_value = *value;
+        }
+        if (worst)
+            broken.push_back(fmt::format("{} of {}: {} {} {:.6g}, the worst {} with {:.6g}", count,
+                                         counted(comparison.tensors.size(), "tensor"), bound.figure,
+                                         figure.more_is_better ? "below" : "above", bound.bound,
+                                         text::printable(worst->name), worst_value));
+    }
+    return broken;
+}
+
+}  // namespace halftone
