@@ -45,8 +45,8 @@ std::vector<std::string> choices_of(const ht_option&);  // empty for all but HT_
 class OptionValues {
   public:
     // Defaults where `given` has nothing. Throws Exit::usage with the given value's place: "unknown option
-    // 'blok_size' for format 'int8'; did you mean 'block_size'?", "... must be between 1 and 4096, not 0".
-    // `owner` is how messages name the plugin: "format 'int8'".
+    // 'blok_size' for format 'acme.int4'; did you mean 'block_size'?", "... must be between 1 and 4096, not
+    // 0". `owner` is how messages name the plugin: "format 'acme.int4'".
     static OptionValues resolve(const OptionTable&, const GivenOptions& given, const std::string& owner);
 
     ht_values abi() const;

@@ -14,7 +14,7 @@ namespace halftone::cli {
 namespace {
 
 void declare(Arguments& arguments) {
-    arguments.operand("ORIGINAL", true, "the checkpoint to compare with")
+    arguments.operand("REFERENCE", true, "the checkpoint to compare with")
         .operand("QUANTIZED", true, "the one to be judged")
         .option("top", "N", "show only the N worst tensors")
         .flag("no-projection", "leave out the error in the leading singular directions, which takes time")
@@ -47,22 +47,22 @@ int compare_files(Context& context, const Arguments& arguments) {
     Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
                      .memory = arguments.bytes("memory").value_or(0)});
 
-    const auto original = open(context, arguments.text("ORIGINAL"));
+    const auto reference = open(context, arguments.text("REFERENCE"));
     const auto other = open(context, arguments.text("QUANTIZED"));
     const std::shared_ptr<Registry> registry = context.registry();
     registry->host().set_memory_budget(workers.memory());
-    const Pairing pairing = pair_up(original, other, *registry);
+    const Pairing pairing = pair_up(reference, other, *registry);
     if (pairing.pairs.empty())
         throw Error(Exit::input, arguments.text("QUANTIZED"),
                     fmt::format("has no tensor that could be compared with one of {}",
-                                text::printable(arguments.text("ORIGINAL"))),
+                                text::printable(arguments.text("REFERENCE"))),
                     "'halftone inspect' shows what a file holds");
     Progress progress;
     set_totals(progress, pairing, settings);
     Comparison comparison;
     {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
-        comparison = compare(*original, *other, pairing, settings, workers, progress);
+        comparison = compare(*reference, *other, pairing, settings, workers, progress);
     }
     const std::vector<std::string> broken = broken_bounds(comparison, bounds);
     if (arguments.has("json")) {
@@ -84,7 +84,7 @@ Command compare_command() {
     return make_command(
         {.name = "compare",
          .summary = "measure how far a checkpoint is from another",
-         .synopsis = "halftone compare ORIGINAL QUANTIZED [options]",
+         .synopsis = "halftone compare REFERENCE QUANTIZED [options]",
          .about =
              "Reads both and tells for every tensor that differs how large the error is, the worst first.\n"
              "Either may be quantized, or neither."},

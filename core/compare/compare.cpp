@@ -15,10 +15,10 @@ namespace {
 constexpr RankRule projected_directions;
 constexpr uint64_t seed = 0;
 
-uint64_t cols_of(const Comparable& original, const Comparable& other) {
-    for (const Comparable* one : {&original, &other})
+uint64_t cols_of(const Comparable& reference, const Comparable& other) {
+    for (const Comparable* one : {&reference, &other})
         if (one->stored) return one->stored->plan->source().cols;
-    const Shape& shape = original.shape();
+    const Shape& shape = reference.shape();
     if (shape.size() < 2) return std::max<uint64_t>(element_count(shape).value_or(1), 1);
     uint64_t cols = 1;
     for (size_t i = 1; i < shape.size(); ++i)
@@ -27,7 +27,7 @@ uint64_t cols_of(const Comparable& original, const Comparable& other) {
 }
 
 bool wants_projection(const ComparedPair& pair, const CompareSettings& settings) {
-    const Shape& shape = pair.original.shape();
+    const Shape& shape = pair.reference.shape();
     return settings.projection && shape.size() == 2 && shape[0] > 1 && shape[1] > 1 &&
            element_count(shape).value_or(UINT64_MAX) <= settings.most_projected;
 }
@@ -39,15 +39,15 @@ std::unique_ptr<WeightReader> reader_of(const Checkpoint& checkpoint, const Comp
 // One tensor and its counterpart.
 class PairJob {
   public:
-    PairJob(const Checkpoint& original, const Checkpoint& other, const ComparedPair& pair,
+    PairJob(const Checkpoint& reference, const Checkpoint& other, const ComparedPair& pair,
             const CompareSettings& settings, Workers& workers, Progress& progress)
         : pair_(pair),
           workers_(workers),
           progress_(progress),
-          cols_(cols_of(pair.original, pair.other)),
+          cols_(cols_of(pair.reference, pair.other)),
           projects_(wants_projection(pair, settings)),
-          memory_(workers.reserve(held(pair.original) + held(pair.other) + projection_bytes())),
-          original_(reader_of(original, pair.original, cols_)) {
+          memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes())),
+          reference_(reader_of(reference, pair.reference, cols_)) {
         if (pair.other.stored)
             stored_ = std::make_unique<StoredWeight>(other, pair.other.stored);
         else
@@ -55,12 +55,12 @@ class PairJob {
     }
 
     TensorComparison run() {
-        const uint64_t rows = original_->rows();
-        const Bands bands(rows, cols_, stored_ ? stored_->granule_rows() : 1, original_->granule_rows());
+        const uint64_t rows = reference_->rows();
+        const Bands bands(rows, cols_, stored_ ? stored_->granule_rows() : 1, reference_->granule_rows());
         std::vector<ErrorSums> sums(bands.count());
         std::vector<CodeCounts> codes(bands.count());
         each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
-            const WidenedBand before = original_->read(region, first);
+            const WidenedBand before = reference_->read(region, first);
             const ht_view after = read_other(region, second, &codes[index]);
             const uint64_t n = region.rows * cols_;
             sums[index].add({before.view.at, n}, {after.at, n}, region.row * cols_);
@@ -72,12 +72,12 @@ class PairJob {
             count.add(codes[i]);
         }
         TensorComparison result{
-            pair_.name, pair_.original.shown(), pair_.other.shown(), pair_.original.shape(),
+            pair_.name, pair_.reference.shown(), pair_.other.shown(), pair_.reference.shape(),
             false,      measures_of(sum, cols_)};
         result.measures.entropy = count.entropy();
         result.measures.saturated = count.saturated_share();
         result.identical =
-            !pair_.original.stored && !pair_.other.stored && sum.squared_error == 0 && sum.nonfinite == 0;
+            !pair_.reference.stored && !pair_.other.stored && sum.squared_error == 0 && sum.nonfinite == 0;
         if (projects_ && sum.nonfinite == 0)
             result.measures.projected = sum.squared_error == 0 ? 0 : projected_error(bands);
         return result;
@@ -89,7 +89,7 @@ class PairJob {
     // The matrix, its singular vectors, and what finding those takes.
     uint64_t projection_bytes() const {
         if (!projects_) return 0;
-        const uint64_t rows = element_count(pair_.original.shape()).value() / cols_;
+        const uint64_t rows = element_count(pair_.reference.shape()).value() / cols_;
         const uint64_t rank = projected_directions.rank(rows, cols_) + 10;
         return (rows * cols_ + 4 * (rows + cols_) * rank) * sizeof(float);
     }
@@ -97,7 +97,7 @@ class PairJob {
     uint64_t scratch_bytes(uint64_t rows) const {
         const uint64_t other =
             stored_ ? stored_->most_bytes(rows) + rows * cols_ * sizeof(float) : other_->scratch_bytes(rows);
-        return original_->scratch_bytes(rows) + other;
+        return reference_->scratch_bytes(rows) + other;
     }
 
     template <class Work>
@@ -107,7 +107,7 @@ class PairJob {
                                Scratch second;
                                const ht_region region = bands.region(index);
                                work(index, region, scratch, second);
-                               progress_.work_done += original_->bytes_of(region);
+                               progress_.work_done += reference_->bytes_of(region);
                            });
     }
 
@@ -124,10 +124,10 @@ class PairJob {
 
     // |U'(Q - W)V| / |U'WV|, with the matrix W held whole and Q read by bands.
     double projected_error(const Bands& bands) {
-        const uint64_t rows = original_->rows(), rank = projected_directions.rank(rows, cols_);
+        const uint64_t rows = reference_->rows(), rank = projected_directions.rank(rows, cols_);
         Matrix whole(rows, cols_);
         each_band(bands, [&](uint64_t, const ht_region& region, Scratch& scratch, Scratch&) {
-            const WidenedBand band = original_->read(region, scratch);
+            const WidenedBand band = reference_->read(region, scratch);
             std::copy_n(band.view.at, region.rows * cols_, whole.view().row(region.row));
         });
         const TruncatedSvd svd = truncated_svd(whole, rank, seed);
@@ -157,7 +157,7 @@ class PairJob {
     uint64_t cols_;
     bool projects_;
     std::shared_ptr<void> memory_;
-    std::unique_ptr<WeightReader> original_, other_;
+    std::unique_ptr<WeightReader> reference_, other_;
     std::unique_ptr<StoredWeight> stored_;  // instead of other_, where codes are to be counted
 };
 
@@ -207,20 +207,20 @@ void set_totals(Progress& progress, const Pairing& pairing, const CompareSetting
     progress.tensors_total = pairing.pairs.size();
     progress.work_total = progress.bytes_total = 0;
     for (const ComparedPair& pair : pairing.pairs) {
-        progress.bytes_total += pair.original.tensor->bytes;
-        progress.work_total += pair.original.tensor->bytes * (wants_projection(pair, settings) ? 3 : 1);
+        progress.bytes_total += pair.reference.tensor->bytes;
+        progress.work_total += pair.reference.tensor->bytes * (wants_projection(pair, settings) ? 3 : 1);
     }
 }
 
-Comparison compare(const Checkpoint& original, const Checkpoint& other, const Pairing& pairing,
+Comparison compare(const Checkpoint& reference, const Checkpoint& other, const Pairing& pairing,
                    const CompareSettings& settings, Workers& workers, Progress& progress) {
     std::vector<TensorComparison> all(pairing.pairs.size());
     workers.each_job(all.size(), [&](uint64_t i) {
-        all[i] = PairJob(original, other, pairing.pairs[i], settings, workers, progress).run();
+        all[i] = PairJob(reference, other, pairing.pairs[i], settings, workers, progress).run();
         ++progress.tensors_done;
     });
     Comparison result;
-    result.only_in_original = pairing.only_in_original;
+    result.only_in_reference = pairing.only_in_reference;
     result.only_in_other = pairing.only_in_other;
     result.incomparable = pairing.incomparable;
     for (TensorComparison& tensor : all) {

@@ -28,13 +28,13 @@ struct Comparison {
     uint64_t identical = 0;
     // Means over the elements of all tensors above; the largest error is the largest of all.
     Measures total;
-    std::vector<std::string> only_in_original, only_in_other, incomparable;
+    std::vector<std::string> only_in_reference, only_in_other, incomparable;
 };
 
 void set_totals(Progress&, const Pairing&, const CompareSettings&);
 
 // The same figures for any number of threads.
-Comparison compare(const Checkpoint& original, const Checkpoint& other, const Pairing&,
+Comparison compare(const Checkpoint& reference, const Checkpoint& other, const Pairing&,
                    const CompareSettings&, Workers&, Progress&);
 
 }  // namespace halftone

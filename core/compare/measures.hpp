@@ -9,14 +9,14 @@ namespace halftone {
 // What is added up over the elements of a tensor and its counterpart. Elements that are NaN or infinite on
 // either side (and not the same on both) are counted and otherwise left out.
 struct ErrorSums {
-    double squared_error = 0, squared_original = 0, squared_other = 0, product = 0;
-    double largest_original = 0;
+    double squared_error = 0, squared_reference = 0, squared_other = 0, product = 0;
+    double largest_reference = 0;
     double largest_error = 0;
     uint64_t largest_at = 0;  // flat index of the first element with the largest error
     uint64_t elements = 0, nonfinite = 0;
 
     // `first` is the flat index of the first element. The same bits for the same split into spans.
-    void add(std::span<const float> original, std::span<const float> other, uint64_t first);
+    void add(std::span<const float> reference, std::span<const float> other, uint64_t first);
     void add(const ErrorSums&);
 };
 

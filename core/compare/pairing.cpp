@@ -59,20 +59,20 @@ class Side {
 };
 
 // Why two tensors of one name cannot be compared; "" if they can.
-std::string obstacle(const Comparable& original, const Comparable& other) {
-    if (!original.is_number() || !other.is_number())
-        return fmt::format("{} and {}", original.shown(), other.shown());
-    if (element_count(original.shape()) != element_count(other.shape()))
-        return fmt::format("{} there, {} here", to_string(original.shape()), to_string(other.shape()));
+std::string obstacle(const Comparable& reference, const Comparable& other) {
+    if (!reference.is_number() || !other.is_number())
+        return fmt::format("{} and {}", reference.shown(), other.shown());
+    if (element_count(reference.shape()) != element_count(other.shape()))
+        return fmt::format("{} there, {} here", to_string(reference.shape()), to_string(other.shape()));
     const auto cols = [](const Comparable& one) { return one.stored ? one.stored->plan->source().cols : 0; };
-    if (cols(original) != 0 && cols(other) != 0 && cols(original) != cols(other))
-        return fmt::format("rows of {} there, of {} here", cols(original), cols(other));
+    if (cols(reference) != 0 && cols(other) != 0 && cols(reference) != cols(other))
+        return fmt::format("rows of {} there, of {} here", cols(reference), cols(other));
     return {};
 }
 
-bool same_bytes_kind(const Comparable& original, const Comparable& other) {
-    return !original.stored && !other.stored && !original.is_number() &&
-           original.tensor->dtype == other.tensor->dtype && original.tensor->shape == other.tensor->shape;
+bool same_bytes_kind(const Comparable& reference, const Comparable& other) {
+    return !reference.stored && !other.stored && !reference.is_number() &&
+           reference.tensor->dtype == other.tensor->dtype && reference.tensor->shape == other.tensor->shape;
 }
 
 }  // namespace
@@ -85,15 +85,15 @@ bool Comparable::is_number() const {
     return stored || dtype::widens(tensor->dtype);
 }
 
-Pairing pair_up(std::shared_ptr<const Checkpoint> original, std::shared_ptr<const Checkpoint> other,
+Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry& registry) {
-    const Side first(original, registry), second(other, registry);
+    const Side first(reference, registry), second(other, registry);
     Pairing pairing;
     std::set<const Comparable*> paired;
     for (const auto& [name, comparable] : first.tensors()) {
         const Comparable* counterpart = second.find(name, first.bare(name));
         if (!counterpart) {
-            pairing.only_in_original.push_back(name);
+            pairing.only_in_reference.push_back(name);
             continue;
         }
         paired.insert(counterpart);

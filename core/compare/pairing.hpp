@@ -19,20 +19,20 @@ struct Comparable {
 };
 
 struct ComparedPair {
-    std::string name;  // in the original
-    Comparable original, other;
+    std::string name;  // in the reference
+    Comparable reference, other;
 };
 
 // Which tensor of one checkpoint belongs to which of another.
 struct Pairing {
     std::vector<ComparedPair> pairs;  // in the order of names
-    std::vector<std::string> only_in_original, only_in_other;
+    std::vector<std::string> only_in_reference, only_in_other;
     std::vector<std::string> incomparable;  // "NAME: why"
 };
 
 // Scales, markers and the like belong to their layers and are no tensors of their own here. Names that only
 // the model's prefix tells apart are the same. Exit::input if a quantized layer is of no known format.
-Pairing pair_up(std::shared_ptr<const Checkpoint> original, std::shared_ptr<const Checkpoint> other,
+Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry&);
 
 }  // namespace halftone

@@ -114,7 +114,7 @@ std::string compare_table(const Comparison& comparison, const CompareTableSettin
     text += fmt::format("; {} identical\n", text::grouped(comparison.identical));
     if (comparison.total.nonfinite > 0)
         text += counted(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
-    list(text, "only in the original", comparison.only_in_original);
+    list(text, "only in the reference", comparison.only_in_reference);
     list(text, "only in the other", comparison.only_in_other);
     list(text, "not comparable", comparison.incomparable);
     return text;
@@ -137,7 +137,7 @@ Json compare_json(const Comparison& comparison) {
     }
     whole["total"] = json_of(comparison.total);
     whole["identical"] = comparison.identical;
-    whole["only_in_original"] = comparison.only_in_original;
+    whole["only_in_reference"] = comparison.only_in_reference;
     whole["only_in_other"] = comparison.only_in_other;
     whole["not_comparable"] = comparison.incomparable;
     return whole;
