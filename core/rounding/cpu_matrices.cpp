@@ -5,7 +5,10 @@
 namespace halftone {
 
 CpuMatrices::CpuMatrices(const Matrix& weights, const Factors& factors, uint32_t large_ones)
-    : weights_(weights), factors_(factors), large_left_(large_ones) {}
+    : weights_(weights),
+      factors_(factors),
+      // Without factors the projected error is itself as large as the weights.
+      large_left_(large_ones + (factors.left.empty() && factors.right.empty() ? 1 : 0)) {}
 
 ht_mat CpuMatrices::add(uint64_t rows, uint64_t cols) {
     if (rows == 0 || cols == 0) fail(Exit::plugin, "", "mat() was asked for a matrix without elements");
