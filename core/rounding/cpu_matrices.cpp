@@ -5,22 +5,24 @@
 namespace halftone {
 
 CpuMatrices::CpuMatrices(const Matrix& weights, const Factors& factors, uint32_t large_ones)
-    : weights_(weights),
-      factors_(factors),
-      // Without factors the projected error is itself as large as the weights.
-      large_left_(large_ones + (factors.left.empty() && factors.right.empty() ? 1 : 0)) {}
+    : weights_(weights), factors_(factors), large_left_(large_ones) {}
 
+// Some room for matrices as large as the projected error: with some factors it is no smaller than the
+// weights.
 ht_mat CpuMatrices::add(uint64_t rows, uint64_t cols) {
     if (rows == 0 || cols == 0) fail(Exit::plugin, "", "mat() was asked for a matrix without elements");
     const uint64_t large = weights_.rows() * weights_.cols();
-    // What is smaller than the weights belongs to the factors and is counted with them.
-    if (cols > large / rows + 1 || rows * cols >= large) {
-        if (large_left_ == 0 || cols > large / rows + 1 || rows * cols > large)
-            throw Error(Exit::plugin, "",
-                        fmt::format("mat() was asked for another matrix of {} x {}, beyond what mats() told",
-                                    rows, cols));
+    const bool projection =
+        rows == factors_.p_rows(weights_.rows()) && cols == factors_.p_cols(weights_.cols());
+    const bool small = cols < large / rows;
+    if (projection && projections_left_ > 0)
+        --projections_left_;
+    else if (rows == weights_.rows() && cols == weights_.cols() && large_left_ > 0)
         --large_left_;
-    }
+    else if (!small || projection)
+        throw Error(Exit::plugin, "",
+                    fmt::format("mat() was asked for another matrix of {} x {}, beyond what mats() told",
+                                rows, cols));
     matrices_.emplace_back(rows, cols);
     return HT_MAT_FIRST + static_cast<ht_mat>(matrices_.size() - 1);
 }

@@ -24,7 +24,7 @@ class CpuMatrices {
   private:
     const Matrix& weights_;
     const Factors& factors_;
-    uint32_t large_left_;
+    uint32_t large_left_, projections_left_ = 1;
     std::deque<Matrix> matrices_;
     std::deque<double> numbers_;
 };

@@ -84,7 +84,7 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     const PlannedLearning& learning = *planned.learning;
     const FormatPlan& format = *planned.plan;
     const uint64_t elements = format.source().rows * format.source().cols;
-    const bool whole_error = learning.objective.singular_directions == 0 && !learning.objective.file;
+    const bool whole_error = learning.objective.singular_directions == 0;
     const uint64_t matrices = 1 + learning.matrices + (whole_error ? 1 : 0);
     const auto memory = workers.reserve(elements * sizeof(float) * matrices + format.weight_slice_bytes() +
                                         2 * format.facts().grid_bytes);
