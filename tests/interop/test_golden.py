@@ -5,6 +5,7 @@ import io
 import sys
 
 import make_golden
+import nf4_references
 import nvfp4_references
 import references as ref
 
@@ -18,6 +19,8 @@ def main():
         ref.skip("ml_dtypes is not installed")
     if ref.CONVERT_TO_QUANT is None:
         ref.skip("convert_to_quant cannot be used")
+    if nf4_references.BITSANDBYTES is None:
+        ref.skip("bitsandbytes cannot be used")
     if nvfp4_references.COMFY_KITCHEN is None:
         ref.skip("comfy-kitchen cannot be used")
     failures = 0

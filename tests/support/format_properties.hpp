@@ -118,13 +118,15 @@ inline void expect_a_consistent_grid(const Mode& mode, uint64_t seed) {
         for (size_t i = 0; i < probe.values.size(); ++i) {
             ASSERT_TRUE(sigma.values[i] > 0 && std::isfinite(sigma.values[i]));
             ASSERT_LE(lo.values[i], hi.values[i]);
-            ASSERT_TRUE(snapped.values[i] == lo.values[i] || snapped.values[i] == hi.values[i])
-                << probe.values[i] << " to " << snapped.values[i] << " between " << lo.values[i] << " and "
-                << hi.values[i];
             if (lo.values[i] != hi.values[i]) {
                 ASSERT_LE(lo.values[i], probe.values[i]);
                 ASSERT_GE(hi.values[i], probe.values[i]);
             }
+            if (plan.facts().flags & HT_FACT_NOT_IDEMPOTENT)
+                continue;  // rounded with other scales than stored
+            ASSERT_TRUE(snapped.values[i] == lo.values[i] || snapped.values[i] == hi.values[i])
+                << probe.values[i] << " to " << snapped.values[i] << " between " << lo.values[i] << " and "
+                << hi.values[i];
         }
 
         const uint64_t row = random() % matrix.rows, col = random() % matrix.cols;

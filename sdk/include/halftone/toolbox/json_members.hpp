@@ -49,6 +49,14 @@ class JsonMembers {
         if (error != std::errc() || end != value->data() + value->size()) return std::nullopt;
         return number;
     }
+    std::optional<double> real(std::string_view key) const {
+        const auto value = find(key);
+        double number = 0;
+        if (!value) return std::nullopt;
+        const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
+        if (error != std::errc() || end != value->data() + value->size()) return std::nullopt;
+        return number;
+    }
     // An array of whole numbers.
     std::optional<std::vector<int64_t>> wholes(std::string_view key) const {
         const auto value = find(key);

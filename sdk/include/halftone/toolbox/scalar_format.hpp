@@ -1,5 +1,5 @@
-// A format that rounds one element at a time to one byte, with a scale per group: most of ht_format, written
-// once. The author supplies
+// A format that rounds one element at a time to 8 or 4 bits, with a scale per group: most of ht_format,
+// written once. The author supplies
 //
 // 1. an element: a type with static functions marked HT_DEVICE (toolbox/float8.hpp has two),
 //        using Code = uint8_t or int8_t;  static constexpr Code lowest;   the code of the smallest value
@@ -55,18 +55,21 @@ class ScalarFormat {
         const ScalarLevels& levels;
         ScaleGroups groups;
         Scale (*scale)(float amax);  // amax > 0 or the group is zero in a matrix that is not
-        std::vector<Stored> stored;  // a weight of one byte per element, one HT_ROLE_SCALE, markers
+        std::vector<Stored> stored;  // a weight, one HT_ROLE_SCALE or ABSMAX, markers
         Scaling scaling = Scaling::multiply;
         ScaleFit fit = ScaleFit::absmax;
         int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
         uint16_t variant = 0;  // of the kernels for devices (scalar_kernels.cuh)
+        Packing packing = Packing::bytes;
+        float (*pre)(float stored) = nullptr;  // of a scale that was read back; NULL: it or its inverse
+        bool zeros_have_scales_of_one = true;  // where the whole matrix is 0; otherwise those of a group of 0
     };
 
     Facts facts() const {
         Facts facts;
         facts.stored = parts_.stored;
         facts.granule_rows = parts_.groups.granule_rows();
-        facts.granule_bytes = facts.granule_rows * parts_.groups.cols();
+        facts.granule_bytes = facts.granule_rows * parts_.groups.cols() / (packed() ? 2 : 1);
         facts.grid_bytes = offset(5);
         facts.passes = !one_scale() ? 0 : searches() ? 3 : 1;
         facts.partial_bytes = partial_bytes();
@@ -81,9 +84,17 @@ class ScalarFormat {
 
     void begin(std::byte* grid) const {
         const ScaleGroups& g = parts_.groups;
-        const ScalarGridHeader header{g.rows(), g.cols(),      g.group_rows(), g.group_cols(), g.count(),
-                                      g.kind(), level_count(), divides(),      parts_.variant, 0,
-                                      0};
+        ScalarGridHeader header{};
+        header.rows = g.rows();
+        header.cols = g.cols();
+        header.group_rows = g.group_rows();
+        header.group_cols = g.group_cols();
+        header.groups = g.count();
+        header.scale_kind = g.kind();
+        header.levels = level_count();
+        header.divide = divides();
+        header.packing = parts_.packing;
+        header.variant = parts_.variant;
         std::memcpy(grid, &header, sizeof header);
         std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
         std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));
@@ -157,7 +168,7 @@ class ScalarFormat {
     void fit_seal(std::byte* grid) const {
         const Fitted fitted = at(grid);
         const uint64_t n = parts_.groups.count();
-        if (parts_.kernels.largest(fitted.amax, n) > 0) return;
+        if (!parts_.zeros_have_scales_of_one || parts_.kernels.largest(fitted.amax, n) > 0) return;
         std::fill_n(fitted.pre, n, to_zero());
         std::fill_n(fitted.post, n, 1.0f);
     }
@@ -166,40 +177,62 @@ class ScalarFormat {
         const Fitted fitted = at(grid);
         const size_t i = scale_index();
         if (!companions[i]) throw Refused("there is no " + parts_.stored[i].name);
-        const uint64_t n = parts_.groups.count();
-        std::memcpy(fitted.post, companions[i], n * sizeof(float));
-        for (uint64_t group = 0; group < n; ++group) {
+        std::memcpy(fitted.post, companions[i], parts_.groups.count() * sizeof(float));
+        load_scales(grid);
+    }
+
+    void load_scales(std::byte* grid) const {
+        const Fitted fitted = at(grid);
+        const size_t i = scale_index();
+        for (uint64_t group = 0; group < parts_.groups.count(); ++group) {
             const float post = fitted.post[group];
             if (!(post >= 0) || post > FLT_MAX)
                 throw Refused("element " + std::to_string(group) + " of " + parts_.stored[i].name + " is " +
                               std::to_string(post) + ", which is no scale");
-            fitted.pre[group] = post < FLT_MIN ? to_zero() : divides() ? post : 1.0f / post;
+            if (parts_.pre)
+                fitted.pre[group] = post == 0 ? to_zero() : parts_.pre(post);
+            else
+                fitted.pre[group] = post < FLT_MIN ? to_zero() : divides() ? post : 1.0f / post;
         }
     }
 
     void encode(const std::byte* grid, const Band& in, uint8_t* bytes) const {
         const Fitted fitted = at(grid);
         each_piece(in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
-            uint8_t* const codes = bytes + i * in.region.cols + j;
-            if (fitted.pre[group] == to_zero())
-                std::memset(codes, parts_.levels.zero, n);
-            else
-                parts_.kernels.encode(x, n, fitted.pre[group], codes);
+            const uint64_t place = i * in.region.cols + j;
+            if (!packed()) return encode_piece(fitted, group, x, n, bytes + place);
+            uint8_t codes[strip];
+            for (uint64_t done = 0, most = 0; done < n; done += most) {
+                most = std::min(n - done, strip);
+                encode_piece(fitted, group, x + done, most, codes);
+                put_nibbles(codes, most, place + done, parts_.packing, bytes);
+            }
         });
+        // What is left of the last byte counts as a 0.
+        const uint64_t n = in.region.rows * in.region.cols;
+        if (packed() && n % 2 != 0) put_nibbles(&parts_.levels.zero, 1, n, parts_.packing, bytes);
     }
 
     void decode(const std::byte* grid, const uint8_t* bytes, const Band& out) const {
         const Fitted fitted = at(grid);
         each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
+            const uint64_t place = i * out.region.cols + j;
+            const float post = fitted.post[group];
             write(out, i, j, n, [&](float* values) {
-                parts_.kernels.decode(bytes + i * out.region.cols + j, n, fitted.post[group], values);
+                if (!packed()) return parts_.kernels.decode(bytes + place, n, post, values);
+                uint8_t codes[strip];
+                for (uint64_t done = 0, most = 0; done < n; done += most) {
+                    most = std::min(n - done, strip);
+                    take_nibbles(bytes, place + done, most, parts_.packing, codes);
+                    parts_.kernels.decode(codes, most, post, values + done);
+                }
             });
         });
     }
 
     void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
         const Stored& stored = parts_.stored.at(i);
-        if (stored.role == HT_ROLE_SCALE)
+        if (i == scale_index())
             std::memcpy(out, at(grid).post, parts_.groups.count() * sizeof(float));
         else if (stored.role ==
                  HT_ROLE_MARKER)  // of one dimension and single bytes; its length is what counts
@@ -213,7 +246,7 @@ class ScalarFormat {
         each_piece(in, out, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
             write(out, i, j, n, [&](float* values) {
                 if (fitted.pre[group] == to_zero())
-                    std::fill_n(values, n, 0.0f);
+                    std::fill_n(values, n, 0.0f * fitted.post[group]);  // with the sign that decoding gives
                 else
                     parts_.kernels.snap(x, n, fitted.pre[group], fitted.post[group], values);
             });
@@ -223,7 +256,8 @@ class ScalarFormat {
     void sigma(const std::byte* grid, const Band& out) const {
         const Fitted fitted = at(grid);
         each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
-            const float slope = fitted.pre[group] == to_zero() ? 1.0f : fitted.post[group];
+            const float post = std::fabs(fitted.post[group]);
+            const float slope = fitted.pre[group] == to_zero() || !(post > 0) ? 1.0f : post;
             write(out, i, j, n, [&](float* values) { std::fill_n(values, n, slope); });
         });
     }
@@ -246,7 +280,8 @@ class ScalarFormat {
 
     // Whether scalar_kernels.cuh has a kernel that does what this plan does.
     bool on_device(std::string_view kernel) const {
-        return !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
+        return !(packed() && (kernel == "encode" || kernel == "decode")) &&
+               !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
     }
 
     ht_table table(const std::byte* grid) const {
@@ -264,17 +299,24 @@ class ScalarFormat {
   protected:
     explicit ScalarFormat(Parts parts) : parts_(std::move(parts)) {}
 
-  private:
     // The fitted arrays, of a grid that may be constant: then nobody writes through them.
     struct Fitted {
         float *pre, *post, *amax;
     };
+    Fitted at(const std::byte* grid) const {
+        const auto array = [&](size_t i) { return const_cast<float*>(part(grid, i)); };
+        return {array(2), array(3), array(4)};
+    }
+    const ScaleGroups& groups() const { return parts_.groups; }
+    const ScalarLevels& levels() const { return parts_.levels; }
 
+  private:
     static constexpr uint64_t strip = 512;  // how much of a row with gaps is gathered at a time
 
+    bool packed() const { return parts_.packing != Packing::bytes; }
     bool searches() const { return parts_.fit == ScaleFit::mse; }
     bool one_scale() const { return parts_.groups.kind() == HT_SCALE_TENSOR; }
-    uint16_t divides() const { return parts_.scaling == Scaling::divide; }
+    bool divides() const { return parts_.scaling == Scaling::divide; }
     uint32_t level_count() const { return static_cast<uint32_t>(parts_.levels.level.size()); }
 
     // ---- the search for one scale of the whole matrix: partial results are one number per candidate and row
@@ -360,10 +402,6 @@ class ScalarFormat {
     const float* part(const std::byte* grid, size_t array) const {
         return reinterpret_cast<const float*>(grid + offset(array));
     }
-    Fitted at(const std::byte* grid) const {
-        const auto array = [&](size_t i) { return const_cast<float*>(part(grid, i)); };
-        return {array(2), array(3), array(4)};
-    }
 
     void set_scale(const Fitted& fitted, uint64_t group) const {
         const Scale scale = parts_.scale(fitted.amax[group]);
@@ -371,9 +409,17 @@ class ScalarFormat {
         fitted.post[group] = scale.post;
     }
 
+    void encode_piece(const Fitted& fitted, uint64_t group, const float* x, uint64_t n,
+                      uint8_t* codes) const {
+        if (fitted.pre[group] == to_zero())
+            std::memset(codes, parts_.levels.zero, n);
+        else
+            parts_.kernels.encode(x, n, fitted.pre[group], codes);
+    }
+
     size_t scale_index() const {
         for (size_t i = 0; i < parts_.stored.size(); ++i)
-            if (parts_.stored[i].role == HT_ROLE_SCALE) return i;
+            if (parts_.stored[i].role == HT_ROLE_SCALE || parts_.stored[i].role == HT_ROLE_ABSMAX) return i;
         throw std::logic_error("a scalar format stores a scale");
     }
 

@@ -3,6 +3,7 @@
 
 #include <halftone/format.h>
 #include <halftone/toolbox/device.hpp>
+#include <halftone/toolbox/nibbles.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -13,9 +14,11 @@ struct ScalarGridHeader {
     uint64_t rows, cols, group_rows, group_cols, groups;
     int32_t scale_kind;
     uint32_t levels;
-    uint16_t divide, variant;  // variant: which of the kernel file's elements it is, see scalar_kernels.cuh
-    float magnitude;           // from which a searched scale of the whole matrix is made; 0 before the search
-    double least_error;        // of that scale
+    uint8_t divide;
+    Packing packing;     // of the stored codes, see nibbles.hpp
+    uint16_t variant;    // which of the kernel file's elements it is, see scalar_kernels.cuh
+    float magnitude;     // from which a searched scale of the whole matrix is made; 0 before the search
+    double least_error;  // of that scale
 };
 static_assert(sizeof(ScalarGridHeader) == 64);
 

@@ -35,6 +35,15 @@ HT_DEVICE constexpr float scaled(float x, float pre) {
     return scaling == Scaling::divide ? x / pre : x * pre;
 }
 
+// The value of the code that t goes to; elements may have a shorter way to it.
+template <class Element>
+HT_DEVICE float rounded(float t) {
+    if constexpr (requires { Element::rounded(t); })
+        return Element::rounded(t);
+    else
+        return Element::decode(Element::encode(t));
+}
+
 namespace loops {
 
 // Non-negative floats are ordered as their bits are, and integers vectorize without leave to reorder.
@@ -66,7 +75,7 @@ template <class Element, Scaling scaling>
 static void snap(const float* x, size_t n, float pre, float post, float* values) {
     HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i)
-        values[i] = Element::decode(Element::encode(scaled<scaling>(x[i], pre))) * post;
+        values[i] = rounded<Element>(scaled<scaling>(x[i], pre)) * post;
 }
 
 template <class Element, Scaling scaling>
@@ -74,6 +83,13 @@ static void around(const float* x, size_t n, float pre, float post, float* lo, f
     HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i) {
         const float at = x[i];
+        if constexpr (requires { Element::around(at, post, lo[i], hi[i]); }) {
+            float less, more;
+            Element::around(at, post, less, more);
+            lo[i] = less;
+            hi[i] = more;
+            continue;
+        }
         const auto code = Element::encode(scaled<scaling>(at, pre));
         const float nearest = Element::decode(code) * post;
         const float less = Element::decode(Element::below(code)) * post;
@@ -96,7 +112,7 @@ HT_DEVICE float sum_of(float (&part)[sum_parts]) {
 
 template <class Element, Scaling scaling, bool weighted>
 HT_DEVICE float error_of(float x, const float* weight, float pre, float post, float unit) {
-    const float error = (x - Element::decode(Element::encode(scaled<scaling>(x, pre))) * post) * unit;
+    const float error = (x - rounded<Element>(scaled<scaling>(x, pre)) * post) * unit;
     if constexpr (weighted)
         return *weight * (error * error);
     else
@@ -128,13 +144,13 @@ static void sum_moments(const float* x, const float* weight, size_t n, float pre
     const auto whole = n / sum_parts * sum_parts;
     for (size_t i = 0; i < whole; i += sum_parts)
         for (size_t k = 0; k < sum_parts; ++k) {
-            const float level = Element::decode(Element::encode(scaled<scaling>(x[i + k], pre)));
+            const float level = rounded<Element>(scaled<scaling>(x[i + k], pre));
             const float share = weighted ? weight[i + k] * level : level;
             with_x[k] += share * (x[i + k] * unit);
             square[k] += share * level;
         }
     for (size_t i = whole; i < n; ++i) {
-        const float level = Element::decode(Element::encode(scaled<scaling>(x[i], pre)));
+        const float level = rounded<Element>(scaled<scaling>(x[i], pre));
         const float share = weighted ? weight[i] * level : level;
         with_x[i - whole] += share * (x[i] * unit);
         square[i - whole] += share * level;

@@ -14,6 +14,13 @@ namespace halftone {
 inline namespace v1 {
 namespace toolbox {
 
+inline uint64_t count(const ht_tensor& tensor) {
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < tensor.rank && i < HT_MAX_RANK; ++i)
+        n *= tensor.shape[i];
+    return n;
+}
+
 class StoredLayer {
   public:
     explicit StoredLayer(const ht_layer& layer) : layer_(layer) {
@@ -26,6 +33,16 @@ class StoredLayer {
         for (uint32_t i = 0; i < layer_.n_tensors; ++i)
             if (name == layer_.tensors[i]->name) return layer_.tensors[i];
         return nullptr;
+    }
+
+    // The contents of "<layer><suffix>" as text; nothing if there is none or it is too large to be shown.
+    std::optional<std::string_view> text(std::string_view suffix) const {
+        const ht_tensor* const wanted = tensor(suffix);
+        for (uint32_t i = 0; wanted && i < layer_.n_tensors; ++i)
+            if (wanted == layer_.tensors[i] && layer_.bytes[i])
+                return std::string_view(reinterpret_cast<const char*>(layer_.bytes[i]),
+                                        static_cast<size_t>(count(*wanted)));
+        return std::nullopt;
     }
 
     // A tensor that belongs to the whole file, with or without the model's prefix in front; or NULL.

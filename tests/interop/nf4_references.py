@@ -1,0 +1,128 @@
+"""NF4 by the text of its README, in PyTorch, and by bitsandbytes."""
+
+import references as ref  # first: without PyTorch it ends as skipped
+
+import torch
+from matrices import random_like
+
+LEVELS = torch.tensor(
+    [
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+        1.0,
+    ]
+)
+
+
+def find_bitsandbytes():
+    """Its version; None where it cannot be used."""
+    try:
+        import bitsandbytes
+
+        return bitsandbytes.__version__
+    except Exception as problem:  # it loads libraries of GPUs
+        print(f"note: bitsandbytes cannot be used and is not compared with: {problem}")
+        return None
+
+
+BITSANDBYTES = find_bitsandbytes()
+
+
+def comfy_by_the_text(weights, block):
+    """convert_to_quant 0.3: the first of the smallest differences. Packed codes and scales."""
+    blocks = weights.reshape(-1, block)
+    absmax = blocks.abs().amax(dim=1)
+    scaled = blocks / absmax.clamp(min=1e-12)[:, None]
+    codes = (scaled.reshape(-1, 1) - LEVELS).abs().argmin(dim=1).to(torch.uint8)
+    return codes[::2] | codes[1::2] << 4, absmax
+
+
+def genuine_by_the_text(weights, block):
+    """bitsandbytes: thresholds at midpoints, a reciprocal, and the first of two codes in the upper half."""
+    flat = weights.reshape(-1)
+    n = flat.numel()
+    padded = torch.nn.functional.pad(flat, (0, -n % block)).reshape(-1, block)
+    absmax = padded.abs().amax(dim=1)
+    scaled = padded * absmax.clamp(min=1e-38).reciprocal()[:, None]
+    codes = torch.bucketize(scaled.reshape(-1)[: n + n % 2], (LEVELS[1:] + LEVELS[:-1]) / 2).to(torch.uint8)
+    return codes[::2] << 4 | codes[1::2], absmax
+
+
+def genuine_by_bitsandbytes(weights, block):
+    from bitsandbytes.functional import quantize_4bit
+
+    codes, state = quantize_4bit(weights, blocksize=block, quant_type="nf4")
+    return codes.reshape(-1), state.absmax
+
+
+def adversarial():
+    """name -> matrix; some of them with a last block that is short"""
+    ties = torch.cat([LEVELS, (LEVELS[1:] + LEVELS[:-1]) / 2])
+    steps = [ties]
+    for direction in (torch.full_like(ties, 2.0), torch.full_like(ties, -2.0)):
+        once = torch.nextafter(ties, direction)
+        steps += [once, torch.nextafter(once, direction)]
+    near = torch.cat(steps).clamp(-1, 1)
+    near = torch.cat([near, torch.zeros(-len(near) % 31)]).reshape(-1, 31)
+    made = {
+        "normal": random_like((8, 24), 0.02, 51),
+        "bf16_normal": random_like((4, 64), 0.05, 52).bfloat16().float(),
+        "all_zero": torch.zeros(4, 16),
+        "tiny": random_like((4, 16), 1e-13, 53),
+        "below_the_floor": random_like((4, 16), 1e-20, 54),
+        "subnormal": random_like((4, 16), 1e-40, 55),
+        "huge": random_like((4, 16), 1e37, 56),
+        # Every threshold and its neighbours, in blocks whose largest number is 1.
+        "thresholds": torch.cat([near, torch.ones(len(near), 1)], dim=1),
+        "negative_largest": -torch.cat([near, torch.ones(len(near), 1)], dim=1),
+        "short_last_block": random_like((5, 13), 0.1, 57),
+        "rows_in_blocks": random_like((3, 128), 0.1, 58),
+    }
+    zeros = random_like((8, 16), 0.3, 59)
+    zeros[2:6] = 0.0
+    made["zero_blocks"] = zeros
+    outlier = random_like((8, 16), 0.01, 60)
+    outlier[3, 5] = -57.0
+    made["one_outlier"] = outlier
+    return made
+
+
+def write_golden(out):
+    out.write("# matrix NAME LAYOUT BLOCK ROWS COLS BLOCKS REFERENCE, then weights, bytes and scales in hexadecimal.\n")
+    out.write(f"# torch {torch.__version__.split('+')[0]}, bitsandbytes {BITSANDBYTES}\n")
+    for name, weights in adversarial().items():
+        rows, cols = weights.shape
+        for layout, block in (("comfyui", 4), ("comfyui", 32), ("bitsandbytes", 32), ("bitsandbytes", 64)):
+            if layout == "comfyui" and weights.numel() % block:
+                continue
+            tool = "text"
+            if layout == "comfyui":
+                codes, absmax = comfy_by_the_text(weights, block)
+            else:
+                codes, absmax = genuine_by_the_text(weights, block)
+                if weights.numel() % block == 0:  # a short last block is divided there, not multiplied
+                    their_codes, their_absmax = genuine_by_bitsandbytes(weights, block)
+                    if not torch.equal(codes, their_codes) or not torch.equal(absmax, their_absmax):
+                        raise SystemExit(f"bitsandbytes and the text differ on {name}, {block}")
+                    tool = "bitsandbytes"
+            out.write(f"matrix {name} {layout} {block} {rows} {cols} {absmax.numel()} {tool}\n")
+            out.write(" ".join(ref.float_words(weights)) + "\n")
+            out.write(" ".join(ref.byte_words(codes)) + "\n")
+            out.write(" ".join(ref.float_words(absmax)) + "\n")
+    from bitsandbytes.functional import create_dynamic_map
+
+    out.write("nested_map\n")
+    out.write(" ".join(ref.float_words(create_dynamic_map())) + "\n")

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Whole files of NF4, both layouts. ComfyUI's has the bytes of the text. The genuine one has those of bitsandbytes, is
+loaded by its Linear4bit, dequantizes there to what Halftone reads back; and Halftone reads what bitsandbytes saved.
+
+test_nf4_files.py HALFTONE
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import references as ref  # first: without PyTorch it ends the test as skipped
+
+import nf4_references as nf4
+import torch
+from matrices import random_like
+from test_fp8_files import Report, read
+
+try:
+    from safetensors.torch import save_file
+except ImportError:
+    ref.skip("the safetensors package is not installed; ./dev interop installs it")
+
+BLOCK = 32
+STATE = "weight.quant_state.bitsandbytes__nf4"
+
+
+def make_checkpoint(path):
+    hard = {name: weights for name, weights in nf4.adversarial().items() if weights.numel() % BLOCK == 0}
+    tensors = {f"hard.{name}.weight": weights.contiguous() for name, weights in hard.items()}
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        tensors[f"{name}.proj.weight"] = random_like((96, 1000), 0.02, 61).to(dtype)
+        tensors[f"{name}.proj.bias"] = random_like((96,), 0.02, 62).to(dtype)
+    save_file(tensors, path)
+    return tensors
+
+
+def halftone(program, *arguments):
+    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_halftone(program, source, target, layout, options=""):
+    pipeline = target.with_suffix(".toml")
+    pipeline.write_text(
+        f'[input]\npath = "{source}"\n[output]\npath = "{target}"\nlayout = "{layout}"\n[model]\nprofile = "none"\n'
+        f'[quantize]\nformat = "nf4"\n[format.nf4]\nblock_size = {BLOCK}\n{options}'
+    )
+    halftone(program, "run", "--quiet", pipeline)
+    return read(target)[0]
+
+
+def dequantized(program, path):
+    target = path.with_suffix(".back.safetensors")
+    halftone(program, "dequantize", "--quiet", path, "-o", target, "--dtype", "f32")
+    return read(target)[0]
+
+
+def check_comfy(report, source, stored, back):
+    for name, weights in source.items():
+        layer = name.removesuffix(".weight")
+        if not name.endswith(".weight"):
+            continue
+        codes, absmax = nf4.comfy_by_the_text(weights.float(), BLOCK)
+        report.check(torch.equal(stored[name], codes), f"{name}: codes of the text")
+        same = ref.float_words(stored[f"{layer}.absmax"]) == ref.float_words(absmax)
+        report.check(same, f"{name}: scales of the text")
+        marker = json.loads(bytes(stored[f"{layer}.comfy_quant"].tolist()))
+        sizes = {"group_size": BLOCK, "params": {"group_size": BLOCK}}
+        expected = {"format": "bnb_nf4", **sizes, "orig_shape": list(weights.shape)}
+        report.check(marker == expected, f"{name}: {marker}")
+        report.check(f"{layer}.input_scale" not in stored, f"{name}: no input_scale")
+        both = torch.stack([codes & 15, codes >> 4], dim=1).reshape(-1, BLOCK).long()
+        value = (nf4.LEVELS[both] * absmax[:, None]).reshape(weights.shape)
+        report.check(torch.equal(back[name], value), f"{name}: what is read back")
+
+
+def stats_of(stored, name):
+    return {key.removeprefix(f"{name}."): stored[key].clone() for key in stored if key.startswith(f"{name}.")}
+
+
+def check_genuine(report, source, stored, back, nested):
+    """Returns how many codes of nested scales differ from bitsandbytes' own, and of how many."""
+    import bitsandbytes
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    different = compared = 0
+    for name, weights in source.items():
+        if not name.endswith(".weight"):
+            continue
+        state = json.loads(bytes(stored[f"{name.removesuffix('.weight')}.{STATE}"].tolist()))
+        theirs, their_state = quantize_4bit(weights, blocksize=BLOCK, quant_type="nf4", compress_statistics=nested)
+        report.check(torch.equal(stored[name], theirs), f"{name}: codes of bitsandbytes")
+        report.check(torch.equal(stored[f"{name}.quant_map"], their_state.code), f"{name}: levels")
+        packed = their_state.as_dict(packed=True)
+        expected = json.loads(bytes(packed["quant_state.bitsandbytes__nf4"].tolist()))
+        report.check(list(state) == list(expected), f"{name}: {state}")
+        ours, offset = stored[f"{name}.absmax"], state.pop("nested_offset", 0.0)
+        their_offset = expected.pop("nested_offset", 0.0)
+        report.check(state == expected, f"{name}: {state} is not {expected}")
+        report.check(abs(offset - their_offset) <= 1e-6 * abs(their_offset), f"{name}: {offset}, not {their_offset}")
+        report.check({key for key in packed if key != "absmax"} | {"absmax"} == set(stats_of(stored, name)), f"{name}: parts")
+        if nested:
+            report.check(torch.equal(stored[f"{name}.nested_quant_map"], their_state.state2.code), f"{name}: map")
+            outer = stored[f"{name}.nested_absmax"]
+            close = torch.allclose(outer, their_state.state2.absmax, rtol=1e-5, atol=0)
+            report.check(close or outer.max() < 1e-30, f"{name}: nested scales")
+            if name.endswith(".proj.weight"):
+                steps = (ours.int() - their_state.absmax.int()).abs()
+                different, compared = different + int(steps.count_nonzero()), compared + steps.numel()
+                report.check(steps.max() <= 1, f"{name}: nested codes {steps.max()} apart")
+        else:
+            report.check(ref.float_words(ours) == ref.float_words(their_state.absmax), f"{name}: scales")
+
+        # Loaded as they load it.
+        rows, cols = weights.shape
+        module = bitsandbytes.nn.Linear4bit(cols, rows, bias=False, quant_type="nf4", compute_dtype=torch.float32)
+        module.weight = bitsandbytes.nn.Params4bit.from_prequantized(
+            stored[name].clone(), stats_of(stored, name), device="cpu", module=module
+        )
+        value = dequantize_4bit(module.weight.data, module.weight.quant_state)
+        report.check(value.dtype == weights.dtype and value.shape == weights.shape, f"{name}: {value.dtype}")
+        finite = back[name].to(weights.dtype)
+        report.check(torch.equal(value, finite), f"{name}: their dequantization")
+        if name.endswith(".proj.weight"):
+            x = random_like((3, cols), 1.0, 63)
+            with torch.no_grad():
+                y, expected = module(x), x.double() @ back[name].double().T
+            tolerance = 1e-5 if weights.dtype == torch.float32 else 2e-2
+            report.check((y - expected).norm() <= tolerance * expected.norm(), f"{name}: Linear4bit multiplies")
+    return different, compared
+
+
+def check_reading_theirs(report, program, folder, source):
+    """Files of bitsandbytes itself."""
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    for nested in (False, True):
+        tensors, values = {}, {}
+        for name, weights in source.items():
+            if not name.endswith(".weight") or not weights.any():
+                continue
+            codes, state = quantize_4bit(weights, blocksize=64, quant_type="nf4", compress_statistics=nested)
+            tensors[name] = codes
+            tensors |= {f"{name}.{key}": value.clone() for key, value in state.as_dict(packed=True).items()}
+            state.dtype = torch.float32
+            values[name] = dequantize_4bit(codes, state)
+        path = folder / f"theirs-{nested}.safetensors"
+        save_file(tensors, path)
+        back = dequantized(program, path)
+        for name, value in values.items():
+            report.check(torch.equal(back[name], value), f"{name}: reading their file, nested {nested}")
+        report.check(set(back) == set(values), f"their file, nested {nested}: {sorted(back)}")
+
+
+def main():
+    program = pathlib.Path(sys.argv[1])
+    if not os.access(program, os.X_OK):
+        ref.skip(f"there is no {program}; build it first")
+    report = Report()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        source_path = folder / "source.safetensors"
+        source = make_checkpoint(source_path)
+        comfy = folder / "comfy.safetensors"
+        check_comfy(report, source, run_halftone(program, source_path, comfy, "comfyui"), dequantized(program, comfy))
+        if nf4.BITSANDBYTES is None:
+            return report.failures > 0
+        for nested in (False, True):
+            path = folder / f"genuine-{nested}.safetensors"
+            stored = run_halftone(program, source_path, path, "bitsandbytes", f"double_quant = {str(nested).lower()}\n")
+            different, compared = check_genuine(report, source, stored, dequantized(program, path), nested)
+            if nested:
+                print(f"double quantization: {different} of {compared} codes of scales one step from bitsandbytes'")
+        check_reading_theirs(report, program, folder, source)
+    return report.failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
