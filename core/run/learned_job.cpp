@@ -102,6 +102,7 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     task.stop = os::interrupted;
     const std::unique_ptr<Problem> problem = make_cpu_problem(std::move(task));
     const RoundingResult result = minimize(*problem, *learning.optimizer, learning.options);
+    os::anonymous_memory_peak();  // everything is there now
     if (os::interrupted())
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
     write(planned, result, output);
