@@ -73,6 +73,7 @@ class FormatPlan {
     void encode(const Grid&, const ht_region&, const ht_view&, std::span<std::byte> band) const;
     void decode(const Grid&, const ht_region&, std::span<const std::byte> band, const ht_view& out) const;
     std::vector<std::byte> companion(const Grid&, size_t index) const;
+    void companion(const Grid&, size_t index, std::span<std::byte> out) const;  // of stored()[index].bytes
     void snap(const Grid&, const ht_region&, const ht_view& in, const ht_view& out) const;
     void sigma(const Grid&, const ht_region&, const ht_view& out) const;
     void around(const Grid&, const ht_region&, const ht_view& in, const ht_view& lo, const ht_view& hi) const;

@@ -120,15 +120,19 @@ void FormatPlan::decode(const Grid& grid, const ht_region& region, std::span<con
 }
 
 std::vector<std::byte> FormatPlan::companion(const Grid& grid, size_t index) const {
-    if (index >= stored_.size() || index == weight_)
-        fail(Exit::failed, library_->culprit(), "has no companion {}", index);
-    std::vector<std::byte> bytes(stored_[index].bytes);
-    write_guarded(watch_ == Watch::yes, bytes, library_->culprit(), "companion", [&](std::byte* out) {
+    std::vector<std::byte> bytes(index < stored_.size() ? stored_[index].bytes : 0);
+    companion(grid, index, bytes);
+    return bytes;
+}
+
+void FormatPlan::companion(const Grid& grid, size_t index, std::span<std::byte> out) const {
+    if (index >= stored_.size() || index == weight_ || out.size() != stored_[index].bytes)
+        fail(Exit::failed, library_->culprit(), "has no companion {} of {} bytes", index, out.size());
+    write_guarded(watch_ == Watch::yes, out, library_->culprit(), "companion", [&](std::byte* bytes) {
         call_checked(library_->culprit(), "companion()", table_.companion, plan_,
                      static_cast<const void*>(grid.data()), static_cast<uint32_t>(index),
-                     reinterpret_cast<uint8_t*>(out));
+                     reinterpret_cast<uint8_t*>(bytes));
     });
-    return bytes;
 }
 
 void FormatPlan::snap(const Grid& grid, const ht_region& region, const ht_view& in,

@@ -8,6 +8,7 @@
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
 #include "core/cli/arguments.hpp"
+#include "core/cli/plugins_check.hpp"
 #include "core/device/device.hpp"
 #include "core/report/table.hpp"
 #include "plugins/registry.hpp"
@@ -203,21 +204,29 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
 }
 
 int plugins(Context& context, const Arguments& arguments) {
-    const std::string what = arguments.text("list|info");
+    const std::string what = arguments.text("list|info|check");
     const std::shared_ptr<Registry> registry = context.registry();
-    if (what == "list") return list(context, *registry, arguments.has("json"));
-    if (what == "info") {
+    const bool json = arguments.has("json");
+    if (what != "check" && arguments.has("seed"))
+        throw Error(Exit::usage, "", "--seed is for 'halftone plugins check'");
+    if (what == "list") return list(context, *registry, json);
+    if (what == "info" || what == "check") {
         if (!arguments.has("NAME|FILE"))
             throw Error(
                 Exit::usage, "", "which plugin?",
-                "for example: halftone plugins info NAME, with a name that 'halftone plugins list' shows");
-        return info(context, *registry, arguments.text("NAME|FILE"), arguments.has("json"));
+                fmt::format("for example: halftone plugins {} NAME, with a name that 'halftone plugins "
+                            "list' shows",
+                            what));
+        const std::string name = arguments.text("NAME|FILE");
+        if (what == "info") return info(context, *registry, name, json);
+        const uint64_t seed = arguments.number("seed", 0, UINT64_MAX).value_or(1);
+        return check_plugin(context, find(*registry, name), seed, json);
     }
-    const std::vector<std::string> known = {"list", "info"};
+    const std::vector<std::string> known = {"list", "info", "check"};
     throw Error(
         Exit::usage, "",
         fmt::format("'plugins {}' is nothing{}", text::printable(what), text::did_you_mean(what, known)),
-        "it is 'halftone plugins list' or 'halftone plugins info NAME'");
+        "it is 'halftone plugins list', 'halftone plugins info NAME' or 'halftone plugins check NAME'");
 }
 
 }  // namespace
@@ -225,14 +234,17 @@ int plugins(Context& context, const Arguments& arguments) {
 Command plugins_command() {
     return make_command(
         {.name = "plugins",
-         .summary = "list plugins, or tell about one",
-         .synopsis = "halftone plugins list|info [NAME|FILE] [--json]",
-         .about = "Lists the plugins that are found and where they lie, or prints one's options and\n"
-                  "what loaders make of its results."},
+         .summary = "list plugins, tell about one, or check one",
+         .synopsis = "halftone plugins list|info|check [NAME|FILE] [options]",
+         .about = "Lists the plugins that are found and where they lie, prints one's options and what\n"
+                  "loaders make of its results, or holds a format to what every format promises, and\n"
+                  "says with exit code 4 which promise it breaks. A file is loaded, and so its code is\n"
+                  "run, wherever it lies."},
         [](Arguments& arguments) {
-            arguments.operand("list|info", true, "what to print")
+            arguments.operand("list|info|check", true, "what to do")
                 .operand("NAME|FILE", false, "a plugin's id, or a library file")
-                .flag("json", "print everything as JSON");
+                .flag("json", "print everything as JSON")
+                .option("seed", "N", "what a check tries: the same number, the same matrices; default 1");
         },
         plugins);
 }

@@ -11,6 +11,7 @@
 #include <halftone/toolbox/blocked_scales.hpp>
 #include <halftone/toolbox/float4.hpp>
 #include <halftone/toolbox/scalar_levels.hpp>
+#include <halftone/toolbox/scale_search.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 #include "nvfp4_kernels.hpp"
@@ -18,8 +19,6 @@
 namespace halftone::nvfp4 {
 
 namespace {
-
-constexpr const char* scale_names[] = {"absmax", "mse", nullptr};
 
 constexpr uint64_t up(uint64_t n, uint64_t to) {
     return n / to * to + (n % to ? to : 0);
@@ -62,8 +61,7 @@ class Nvfp4 {
                                      "4-bit floating point in blocks of 16 with two levels of scales", "MIT"};
 
     static constexpr ht_option options[] = {
-        choice("scale", "absmax", scale_names,
-               "how block scales are found: by the largest value, or by trying"),
+        toolbox::scale_option,
         flag("pad", "true", "pad matrices to multiples of 16 with zeros; false: refuse those that need it"),
     };
 
@@ -77,7 +75,7 @@ class Nvfp4 {
           blocks_(up(source.cols, block) / block),
           stored_rows_(up(source.rows, 16)),
           scales_{source.rows, blocks_},
-          search_(options.choice("scale") == "mse"),
+          search_(options.choice_as<toolbox::ScaleFit>("scale") == toolbox::ScaleFit::mse),
           kernels_(kernels(cpu_level())) {
         if (source.rank != 2 || source.experts != 1)
             throw Refused("nvfp4 takes plain matrices, and this has " + std::to_string(source.rank) +

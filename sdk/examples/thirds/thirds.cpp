@@ -28,6 +28,8 @@ class Thirds {
         : rows_(source.rows), cols_(source.cols), dead_zone_(static_cast<float>(options.real("dead_zone"))) {
         if (source.rank != 2)
             throw Refused("has " + std::to_string(source.rank) + " dimensions; needs a matrix");
+        // Other layouts store no marker that recognize() could find.
+        if (source.dialect != HT_DIALECT_COMFY) throw Refused("has one layout only, ComfyUI's");
     }
 
     // The files' side of the plan. The host computes every offset from this before it reads a weight.
@@ -49,7 +51,7 @@ class Thirds {
         const halftone::toolbox::StoredLayer layer(found);
         const ht_tensor* weight = layer.tensor(".weight");
         if (!layer.marker() || layer.marker()->text("format") != "acme.thirds" || !weight ||
-            weight->rank != 2)
+            weight->rank != 2 || weight->dtype != HT_DTYPE_I8)
             throw Refused("it is not marked as acme.thirds");
         source.dtype = HT_DTYPE_F32;
         source.dialect = HT_DIALECT_COMFY;

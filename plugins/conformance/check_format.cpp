@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/base/error.hpp"
+#include "plugins/call.hpp"
+#include "plugins/conformance/trial.hpp"
+
+namespace halftone::conformance {
+
+namespace {
+
+class FormatCheck {
+  public:
+    FormatCheck(const Format& format, uint64_t seed) : format_(format), seed_(seed) {
+        for (const auto& some : {stored_checks(), grid_checks(), reading_checks()})
+            checks_.insert(checks_.end(), some.begin(), some.end());
+        for (const Check& check : checks_)
+            results_.push_back({check.name, check.promise, Outcome::not_applicable, 0, {}});
+    }
+
+    Report run() {
+        guarded("the plans of impossible shapes",
+                [&] { report_.results.push_back(check_refusals(format_)); });
+        guarded("the plans of different options",
+                [&] { report_.results.push_back(check_options(format_, seed_, report_.remarks)); });
+        Random random(seed_, 0);
+        const std::vector<OptionChoice> choices = option_choices(random, format_.library().options());
+        // Formats with many options have fewer matrices for each.
+        const size_t enough = std::max<size_t>(4, 40 / choices.size());
+        uint64_t stream = 1;
+        for (const OptionChoice& choice : choices)
+            for (const ht_dialect dialect : all_dialects)
+                try_all(choice, dialect, enough, stream);
+        for (const auto& [what, taken] : accepted_)
+            if (!taken && calls_.outcome == Outcome::ok)
+                report_.remarks.push_back(
+                    fmt::format("no matrix was taken with {}, alone or among others", what));
+        if (report_.matrices == 0 && calls_.outcome == Outcome::ok)
+            fault(fmt::format("{} tried", report_.refused),
+                  "prepare() refuses every matrix, whatever its shape");
+        judge_refusals();
+        report_.results.insert(report_.results.end(), results_.begin(), results_.end());
+        report_.results.push_back(calls_);
+        return std::move(report_);
+    }
+
+  private:
+    // Shapes until enough were taken, each with other values and another type.
+    void try_all(const OptionChoice& choice, ht_dialect dialect, size_t enough, uint64_t& stream) {
+        static constexpr ht_dtype dtypes[] = {HT_DTYPE_BF16, HT_DTYPE_F32, HT_DTYPE_F16, HT_DTYPE_F64};
+        const OptionValues options =
+            OptionValues::resolve(format_.library().options(), choice.given, format_.library().name());
+        std::vector<std::string> values_given = {"default options"};
+        if (!choice.given.empty()) values_given.clear();
+        for (const auto& [name, value] : options.as_toml())
+            if (choice.given.contains(name)) values_given.push_back(name + " = " + value);
+        for (const std::string& one : values_given)
+            accepted_.try_emplace(one, false);
+        size_t trials = 0;
+        for (size_t round = 0; trials < enough && trials >= round; ++round) {  // none taken: not again
+            Random random(seed_, ++stream);
+            for (const Shape shape : shuffled(shapes(random), random)) {
+                if (trials == enough) break;
+                const MatrixSource source = source_of(shape, dtypes[stream % 4], dialect);
+                const Values values = all_values[stream % std::size(all_values)];
+                ++stream;
+                guarded(circumstances(source, options), [&] {
+                    try {
+                        Trial trial =
+                            make_trial(format_, source, choice.given, values, Random(seed_, stream));
+                        for (const std::string& one : values_given)
+                            accepted_[one] = true;
+                        ++trials;
+                        ++report_.matrices;
+                        look_at(trial);
+                    } catch (const Refusal&) {
+                        ++report_.refused;
+                    }
+                });
+            }
+        }
+    }
+    static std::vector<Shape> shuffled(std::vector<Shape> all, Random& random) {
+        for (size_t i = all.size(); i > 1; --i)  // in their order, the large ones would often be left out
+            std::swap(all[i - 1], all[random.below(i)]);
+        return all;
+    }
+
+    void look_at(Trial& trial) {
+        for (size_t i = 0; i < checks_.size(); ++i) {
+            Result& result = results_[i];
+            if (result.outcome == Outcome::failed) continue;
+            guarded(trial.circumstances() + ", during '" + result.check + "'", [&] {
+                try {
+                    if (checks_[i].run(trial) == Outcome::not_applicable) return;
+                    result.outcome = Outcome::ok;
+                    ++result.cases;
+                } catch (const Broken& reason) {
+                    result.outcome = Outcome::failed;
+                    result.detail = fmt::format("{} [{}]", reason.what(), trial.circumstances());
+                }
+            });
+            if (!trial.refusal.empty() && refusal_.empty())
+                refusal_ = fmt::format("{} [{}]", trial.refusal, trial.circumstances());
+        }
+    }
+
+    // Errors of the runtime are broken promises too: guard bytes, floating-point mode, facts that contradict
+    // each other, a failing function.
+    template <class Work>
+    void guarded(const std::string& where, const Work& work) {
+        try {
+            ++calls_.cases;
+            work();
+        } catch (const Refusal& refusal) {
+            fault(where, fmt::format("a function refused where it may not: {}", refusal.what()));
+        } catch (const Error& error) {
+            if (error.code() != Exit::plugin) throw;
+            fault(where, error.problem());
+        }
+    }
+    void fault(const std::string& where, const std::string& what) {
+        if (calls_.outcome == Outcome::failed) return;
+        calls_.outcome = Outcome::failed;
+        calls_.detail = fmt::format("{} [{}]", what, where);
+    }
+
+    // A format may recognize nothing at all; if it knows some of its own layers, it has to know all of them.
+    void judge_refusals() {
+        const auto result = std::ranges::find(results_, "recognize", &Result::check);
+        if (refusal_.empty() || result->outcome == Outcome::failed) return;
+        if (result->outcome == Outcome::ok) {
+            result->outcome = Outcome::failed;
+            result->detail = "recognize() refuses what the format wrote: " + refusal_;
+        } else {
+            report_.remarks.push_back("recognize() takes nothing that the format writes: " + refusal_);
+        }
+    }
+
+    const Format& format_;
+    uint64_t seed_;
+    std::vector<Check> checks_;
+    std::vector<Result> results_;
+    Result calls_{"calls",
+                  "guard bytes and the floating-point mode stay, facts hold, nothing fails",
+                  Outcome::ok,
+                  0,
+                  {}};
+    std::map<std::string, bool> accepted_;
+    std::string refusal_;
+    Report report_;
+};
+
+}  // namespace
+
+bool Report::passed() const {
+    return std::ranges::none_of(results, [](const Result& one) { return one.outcome == Outcome::failed; });
+}
+
+Report check_format(std::shared_ptr<PluginLibrary> library, uint64_t seed) {
+    const Format format(std::move(library), Watch::yes);
+    return FormatCheck(format, seed).run();
+}
+
+}  // namespace halftone::conformance

@@ -1,0 +1,101 @@
+// The conformance kit passes what is sound and names what is not.
+
+#include "plugins/conformance/conformance.hpp"
+
+#include <algorithm>
+#include <gtest/gtest.h>
+
+#include "plugins/shared_object.hpp"
+#include "tests/unit/plugins/support.hpp"
+
+namespace halftone::conformance {
+namespace {
+
+using namespace testing_plugins;
+
+Report checked(const std::string& id, uint64_t seed = 1) {
+    const auto file = plugin_file(fixture("format-" + id + SharedObject::suffix()));
+    return check_format(PluginLibrary::load(file, make_host()), seed);
+}
+
+const Result& result(const Report& report, const std::string& check) {
+    const auto found = std::ranges::find(report.results, check, &Result::check);
+    if (found == report.results.end()) throw std::runtime_error("there is no check " + check);
+    return *found;
+}
+
+std::vector<std::string> failed(const Report& report) {
+    std::vector<std::string> names;
+    for (const Result& one : report.results)
+        if (one.outcome == Outcome::failed) names.push_back(one.check);
+    return names;
+}
+
+void expect_broken(const std::string& id, const std::vector<std::string>& checks,
+                   const std::vector<std::string>& sentence) {
+    for (const uint64_t seed : {1, 2, 3}) {
+        const Report report = checked(id, seed);
+        EXPECT_FALSE(report.passed());
+        EXPECT_EQ(failed(report), checks) << id << ", seed " << seed;
+        for (const std::string& part : sentence)
+            EXPECT_NE(result(report, checks[0]).detail.find(part), std::string::npos)
+                << "'" << part << "' in: " << result(report, checks[0]).detail;
+    }
+}
+
+TEST(Conformance, PassesASoundFormatWithEverySeed) {
+    for (const uint64_t seed : {1, 2, 77}) {
+        const Report report = checked("tiles", seed);
+        EXPECT_TRUE(report.passed());
+        EXPECT_EQ(failed(report), std::vector<std::string>{});
+        EXPECT_GT(report.matrices, 30u);
+        for (const char* check :
+             {"bands", "snap", "regions", "around", "sigma", "table", "load", "recognize"})
+            EXPECT_GT(result(report, check).cases, 20u) << check;
+        EXPECT_EQ(result(report, "rotate").outcome, Outcome::not_applicable);
+    }
+}
+
+TEST(Conformance, PassesAFormatThatRecognizesNothingAndSaysSo) {
+    const Report report = checked("sound");
+    EXPECT_TRUE(report.passed());
+    EXPECT_EQ(result(report, "recognize").outcome, Outcome::not_applicable);
+    ASSERT_EQ(report.remarks.size(), 1u);
+    EXPECT_NE(report.remarks[0].find("recognize() takes nothing"), std::string::npos);
+}
+
+TEST(Conformance, TriesTheSameWithTheSameSeed) {
+    const Report a = checked("tiles-no-column", 5), b = checked("tiles-no-column", 5);
+    EXPECT_EQ(a.matrices, b.matrices);
+    EXPECT_EQ(a.refused, b.refused);
+    EXPECT_EQ(result(a, "regions").detail, result(b, "regions").detail);
+}
+
+TEST(Conformance, NamesASnapThatRoundsTiesUnlikeEncode) {
+    expect_broken("tiles-snap-at-ties", {"snap", "table"},
+                  {"snap() of ", " gives ", ", decode(encode()) ", "layout"});
+}
+
+TEST(Conformance, NamesRegionsThatIgnoreTheirColumn) {
+    expect_broken("tiles-no-column", {"regions"},
+                  {"() on the region of ", " of the matrix, on the whole matrix "});
+}
+
+TEST(Conformance, NamesAFitThatDependsOnTheBand) {
+    expect_broken("tiles-fit-by-band", {"bands", "weights"},
+                  {"what is stored depends on the bands: in one band and in ", " it differs at byte "});
+}
+
+TEST(Conformance, NamesSlopesThatAreNotThoseOfTheTable) {
+    expect_broken("tiles-half-sigma", {"sigma"},
+                  {"sigma() gives ", " the value moves by ", " a step of the level"});
+}
+
+TEST(Conformance, NamesWhatTheRuntimeSees) {
+    expect_broken("past-band", {"calls"}, {"encode() wrote after the ", " bytes that it was given"});
+    expect_broken("past-grid", {"calls"}, {"wrote after the 4 bytes that it was given"});
+    expect_broken("bad-description", {"calls"}, {"descri"});
+}
+
+}  // namespace
+}  // namespace halftone::conformance
