@@ -44,6 +44,13 @@ void Optimizer::minimize(const ht_problem& problem, const OptionValues& options)
     call_checked(library_->culprit(), "minimize()", table_.minimize, &problem, options.abi());
 }
 
+std::vector<const ht_op*> Optimizer::operations() const {
+    std::vector<const ht_op*> all;
+    for (const ht_op* const* op = table_.ops; *op; ++op)
+        all.push_back(*op);
+    return all;
+}
+
 bool Optimizer::owns(const ht_op* wanted) const {
     for (const ht_op* const* op = table_.ops; *op; ++op)
         if (*op == wanted) return true;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <halftone/ext/draft/optimizer.h>
 
@@ -23,6 +24,7 @@ class Optimizer {
     // Throws Refusal, or Error if it failed.
     void minimize(const ht_problem&, const OptionValues&) const;
 
+    std::vector<const ht_op*> operations() const;
     bool owns(const ht_op*) const;                // one of those it declared
     const void* extension(const char* id) const;  // may be null
 

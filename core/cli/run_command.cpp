@@ -1,6 +1,8 @@
 #include "core/cli/run_command.hpp"
 
+#include <algorithm>
 #include <fstream>
+#include <map>
 #include <ostream>
 
 #include "core/base/error.hpp"
@@ -10,6 +12,7 @@
 #include "core/cli/progress.hpp"
 #include "core/report/plan_report.hpp"
 #include "core/report/run_report.hpp"
+#include "core/run/device_lanes.hpp"
 #include "core/run/execute.hpp"
 
 namespace halftone::cli {
@@ -89,6 +92,29 @@ Plan plan_after_looking(Context& context, Plan first, Registry& registry, Worker
     return make_plan(std::move(first.pipeline), registry, knowledge);
 }
 
+// A device is opened where something would run on it: that takes a while, and its memory.
+std::shared_ptr<DeviceLanes> lanes_for(Context& context, const Plan& plan, Registry& registry) {
+    const std::string& asked = plan.pipeline.run.device;
+    const bool learns =
+        std::ranges::any_of(plan.tensors, [](const PlannedTensor& one) { return bool(one.learning); });
+    if (asked == "cpu" || (asked == "auto" && !learns)) return nullptr;
+    DeviceChoice choice = choose_device(registry, asked, "[run] device");
+    if (!choice.device) {
+        context.log.debug("everything runs on the CPU: " + choice.why);
+        return nullptr;
+    }
+    context.log.info(fmt::format("using {}", choice.device->info().name));
+    return std::make_shared<DeviceLanes>(std::move(choice.device), asked != "auto");
+}
+
+void tell_what_the_cpu_did(Context& context, const std::vector<LearnedOutcome>& learned) {
+    std::map<std::string, uint64_t> reasons;
+    for (const LearnedOutcome& one : learned)
+        if (!one.why_on_cpu.empty()) ++reasons[one.why_on_cpu];
+    for (const auto& [reason, count] : reasons)
+        context.log.warning(fmt::format("the CPU learned {} matrices, since {}", count, reason));
+}
+
 int plan(Context& context, const Arguments& arguments) {
     const std::shared_ptr<Registry> registry = context.registry();
     print_plan(context, make_plan(pipeline_from(arguments), *registry), arguments.has("json"));
@@ -102,7 +128,9 @@ int run(Context& context, const Arguments& arguments) {
     const std::shared_ptr<Registry> registry = context.registry();
     Plan plan = make_plan(pipeline_from(arguments), *registry);
     const bool show = !arguments.has("no-progress");
-    Workers workers({.threads = plan.pipeline.run.threads, .memory = plan.pipeline.run.memory});
+    Workers workers({.threads = plan.pipeline.run.threads,
+                     .memory = plan.pipeline.run.memory,
+                     .lanes = lanes_for(context, plan, *registry)});
     registry->host().set_memory_budget(workers.memory());
     if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)
         plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
@@ -123,6 +151,7 @@ int run(Context& context, const Arguments& arguments) {
         learned = execute(plan, *output, workers, progress);
     }
     output->commit();
+    tell_what_the_cpu_did(context, learned);
 
     const RunFigures figures{.seconds = os::seconds() - started,
                              .anonymous_memory_peak = os::anonymous_memory_peak(),

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -45,6 +47,8 @@ class Device : public std::enable_shared_from_this<Device> {
     const Info& info() const { return info_; }
     std::string id() const { return library_->file().id; }
     bool lost() const { return lost_; }
+    // For work that wants the device's memory for itself.
+    std::mutex& whole() { return whole_; }
 
     // Kernels of an image, loaded once. Lives as long as the device.
     void* module(const ht_kernels&);
@@ -62,7 +66,8 @@ class Device : public std::enable_shared_from_this<Device> {
     ht_device table_{};
     void* device_ = nullptr;
     Info info_;
-    mutable bool lost_ = false;
+    mutable std::atomic<bool> lost_ = false;
+    std::mutex whole_;
 };
 
 // Memory of a device, or of the host where the device reads it fastest.

@@ -109,9 +109,6 @@ void check_plugin(const Key& key, const Node& node) {
             fmt::format("{}: \"{}\" is no {}", key.title(), node.text, key.plugin_kind),
             key.choices.empty() ? "" : fmt::format("{} is a word of its own here", quoted_words(key)));
     check_plugin_id(node.text, key.plugin_kind, node.place);
-    if (!key.plugins_available)
-        fail(Exit::usage, node.place.text(), "{} \"{}\" is not available in this version; use {}{}",
-             key.title(), node.text, quoted_words(key), text::did_you_mean(node.text, words_of(key)));
 }
 
 void check_list(const Key& key, const Node& node) {

@@ -37,8 +37,7 @@ struct Key {
     double least = 0, most = 0;         // both 0: no range
     std::string_view help, example;
     bool available = true;
-    bool plugins_available = true;  // for Type::plugin: more than `choices`
-    bool in_recipe = true;          // false: does not change what is written
+    bool in_recipe = true;  // false: does not change what is written
 
     std::string title() const;  // "[run] threads", "[[rule]] match"
 };

@@ -191,8 +191,9 @@ std::span<const Key> keys() {
          .example = R"(memory = "2GiB")", .in_recipe = false},
         {.section = "run", .name = "device", .type = plugin, .fallback = R"("auto")",
          .choices = {"auto", "cpu"}, .plugin_kind = "device",
-         .help = "where the arithmetic runs", .example = R"(device = "cpu")", .plugins_available = false,
-         .in_recipe = false},
+         .help = "where rounding is learned, and matrices rounded where a device is named: \"auto\" takes the "
+                 "first device that works, or the CPU",
+         .example = R"(device = "cpu")", .in_recipe = false},
         {.section = "run", .name = "verify", .type = boolean, .fallback = "false",
          .help = "read the output back and check it", .example = "verify = true", .available = false,
          .in_recipe = false},

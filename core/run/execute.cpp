@@ -8,6 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/run/bands.hpp"
+#include "core/run/device_job.hpp"
 #include "core/run/quantize_job.hpp"
 #include "core/run/weight_reader.hpp"
 #include "core/tensor/convert.hpp"
@@ -139,6 +140,15 @@ void read_back(const Plan& plan, const PlannedTensor& planned, const Output& out
     });
 }
 
+// On the device that was asked for, if it can; it makes the same bytes.
+void round_to_nearest(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
+                      Progress& progress) {
+    DeviceLanes* const lanes = workers.lanes();
+    const bool device = lanes && lanes->asked_for() && quantizes_on_device(*planned.plan);
+    if (device && quantize_on_device(plan, planned, output, workers, *lanes, progress)) return;
+    quantize(plan, planned, output, workers, progress);
+}
+
 }  // namespace
 
 void set_totals(Progress& progress, const Plan& plan) {
@@ -179,7 +189,7 @@ std::vector<LearnedOutcome> execute(const Plan& plan, const Output& output, Work
                 if (planned.learning)
                     learned[order[index]] = quantize_learned(plan, planned, output, workers, progress);
                 else
-                    quantize(plan, planned, output, workers, progress);
+                    round_to_nearest(plan, planned, output, workers, progress);
                 break;
             case Action::keep:
                 copy(plan, planned, output, workers, progress);

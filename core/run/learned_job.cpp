@@ -6,11 +6,11 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/linalg/tiles.hpp"
-#include "core/rounding/cpu_problem.hpp"
 #include "core/rounding/fit.hpp"
-#include "core/rounding/minimize.hpp"
+#include "core/rounding/learn.hpp"
 #include "core/rounding/views.hpp"
 #include "core/run/bands.hpp"
+#include "core/run/device_lanes.hpp"
 #include "core/run/objectives.hpp"
 #include "core/run/quantize_job.hpp"
 #include "core/run/trace.hpp"
@@ -100,9 +100,9 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     task.matrices = learning.matrices;
     task.trace = !plan.pipeline.report.trace.empty();
     task.stop = os::interrupted;
-    const std::unique_ptr<Problem> problem = make_cpu_problem(std::move(task));
-    const RoundingResult result = minimize(*problem, *learning.optimizer, learning.options);
-    os::anonymous_memory_peak();  // everything is there now
+    const std::shared_ptr<Device> device = workers.lanes() ? workers.lanes()->device() : nullptr;
+    const Learned learned = learn_rounding(std::move(task), *learning.optimizer, learning.options, device);
+    const RoundingResult& result = learned.result;
     if (os::interrupted())
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
     write(planned, result, output);
@@ -113,7 +113,8 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
             ratio(result.best.squared_error, result.nearest.squared_error),
             result.improved,
             result.candidates,
-            os::seconds() - start};
+            os::seconds() - start,
+            learned.why_on_cpu};
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct LearnedOutcome {
     bool improved = false;     // otherwise round to nearest is what was stored
     uint64_t candidates = 0;
     double seconds = 0;
+    std::string why_on_cpu = {};  // why the device of the run did not do it
 };
 
 // Makes one matrix whose rounding is learned, with its companions. It exists in float32 while that lasts.

@@ -24,25 +24,28 @@ void stop_if_interrupted() {
 }  // namespace
 
 struct Workers::State {
-    State(unsigned threads, uint64_t memory_budget)
+    State(unsigned threads, uint64_t memory_budget, std::shared_ptr<DeviceLanes> device)
         : limit(tbb::global_control::max_allowed_parallelism, threads),
           arena(static_cast<int>(threads)),
           memory(memory_budget),
           // Jobs and bands draw on separate shares: a job that waits for memory must not keep a band from its
           // own.
           jobs(memory_budget / 2),
-          bands(memory_budget / 2) {}
+          bands(memory_budget / 2),
+          lanes(std::move(device)) {}
 
     tbb::global_control limit;
     tbb::task_arena arena;
     uint64_t memory;
     MemoryGate jobs, bands;
+    std::shared_ptr<DeviceLanes> lanes;
     tbb::enumerable_thread_specific<Scratch> scratch;
 };
 
 Workers::Workers(Settings settings)
     : state_(std::make_unique<State>(settings.threads ? settings.threads : os::processors(),
-                                     settings.memory ? settings.memory : default_memory)) {}
+                                     settings.memory ? settings.memory : default_memory,
+                                     std::move(settings.lanes))) {}
 
 Workers::~Workers() = default;
 
@@ -51,6 +54,10 @@ unsigned Workers::threads() const {
 }
 uint64_t Workers::memory() const {
     return state_->memory;
+}
+
+DeviceLanes* Workers::lanes() const {
+    return state_->lanes.get();
 }
 
 void Workers::each_job(uint64_t n, const std::function<void(uint64_t)>& job) {

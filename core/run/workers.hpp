@@ -8,6 +8,8 @@
 
 namespace halftone {
 
+class DeviceLanes;
+
 // Buffers of one thread, reused from band to band.
 struct Scratch {
     AlignedBytes source, values, encoded;
@@ -20,8 +22,9 @@ struct Scratch {
 class Workers {
   public:
     struct Settings {
-        unsigned threads = 0;  // 0: all processors
-        uint64_t memory = 0;   // for bands and jobs; 0: default_memory
+        unsigned threads = 0;                          // 0: all processors
+        uint64_t memory = 0;                           // for bands and jobs; 0: default_memory
+        std::shared_ptr<DeviceLanes> lanes = nullptr;  // of a device beside the CPU
     };
     static constexpr uint64_t default_memory = 160u << 20;
 
@@ -30,6 +33,7 @@ class Workers {
 
     unsigned threads() const;
     uint64_t memory() const;
+    DeviceLanes* lanes() const;  // null: there is only the CPU
 
     // Calls job(i) for every i < n, starting in order. The first exception stops the rest and is thrown here.
     void each_job(uint64_t n, const std::function<void(uint64_t)>& job);

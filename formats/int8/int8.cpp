@@ -4,12 +4,16 @@
 #include <string>
 #include <string_view>
 
+#include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/hadamard.hpp>
 #include <halftone/toolbox/int8.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 #include "int8_kernels.hpp"
+#include "int8_variants.hpp"
+
+HALFTONE_KERNEL_IMAGE(int8_device)
 
 namespace halftone::int8 {
 
@@ -31,20 +35,6 @@ struct Choice {
     uint64_t block = usual_block;
     uint64_t rotation = 0;  // 0: none
 };
-
-// The arithmetic of the reference, layout by layout; number / tensor is a reciprocal and a product there.
-toolbox::Scale block_scale(float amax) {
-    const float scale = amax / 127.0f, floored = scale > 1e-8f ? scale : 1e-8f;
-    return {floored, floored};
-}
-toolbox::Scale tensor_scale(float amax) {
-    const float scale = (amax > 1e-12f ? amax : 1e-12f) / 127.0f;
-    return {1.0f / scale, scale};
-}
-toolbox::Scale row_scale(float amax) {
-    const float reciprocal = 1.0f / (amax > 1e-12f ? amax : 1e-12f), pre = reciprocal * 127.0f;
-    return {pre, 1.0f / pre};
-}
 
 void demand_divisible(uint64_t n, uint64_t block, const char* what) {
     if (n % block != 0)
@@ -80,7 +70,7 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
         has_blocks(choice.layout) ? table.divided : table.multiplied,
         toolbox::scalar_levels<toolbox::Int8>(),
         toolbox::ScaleGroups::tensor(rows, cols),
-        tensor_scale,
+        PerTensor::scale,
         {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_I8, {rows, cols}},
          {HT_ROLE_SCALE, legacy ? ".scale_weight" : ".weight_scale", HT_DTYPE_F32, {}}},
         has_blocks(choice.layout) ? toolbox::Scaling::divide : toolbox::Scaling::multiply,
@@ -89,14 +79,15 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
     std::vector<uint64_t>& shape = parts.stored[1].shape;
     if (choice.layout == Layout::row) {
         parts.groups = toolbox::ScaleGroups::row(rows, cols);
-        parts.scale = row_scale;
+        parts.scale = PerRow::scale;
         shape = {rows, 1};
     } else if (has_blocks(choice.layout)) {
         const uint64_t tall = choice.layout == Layout::block ? choice.block : 1;
         parts.groups = toolbox::ScaleGroups::tile(rows, cols, tall, choice.block);
-        parts.scale = block_scale;
+        parts.scale = InBlocks::scale;
         shape = {rows / tall, cols / choice.block};
     }
+    parts.variant = static_cast<uint16_t>(choice.layout);
     return parts;
 }
 
@@ -205,6 +196,10 @@ class Int8 : public toolbox::ScalarFormat {
         if (choice_.rotation)
             sink.flag("convrot", true).whole("convrot_groupsize", static_cast<int64_t>(choice_.rotation));
         if (choice_.layout == Layout::row) sink.flag("per_row", true);
+    }
+
+    static const void* extension(std::string_view id) {
+        return toolbox::scalar_kernels_extension<Int8>(id, kernel_image(HALFTONE_IMAGE(int8_device)));
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

@@ -3,8 +3,11 @@
 // iterate is shown every now and then.
 
 #include <halftone/ext/draft/optimizer.hpp>
+#include <halftone/kernel_image.hpp>
 
 #include "adamw_element.hpp"
+
+HALFTONE_KERNEL_IMAGE(adamw_device)
 
 namespace halftone::adamw {
 namespace {
@@ -50,6 +53,11 @@ class AdamW {
     };
 
     static constexpr const ht_op* ops[] = {&step_op, &next_op};
+
+    static const void* extension(std::string_view id) {
+        static const ht_kernels kernels = all_kernels(kernel_image(HALFTONE_IMAGE(adamw_device)));
+        return id == HT_OPTIMIZER_KERNELS && kernels.bytes > 0 ? &kernels : nullptr;
+    }
 
     static uint32_t matrices(const Options&) { return 3; }
 

@@ -302,9 +302,7 @@ ht_status wait(void* device, void* stream, ht_error* error) noexcept {
 }
 
 const void* extension(const char* id) noexcept {
-    static const auto image = kernel_image(HALFTONE_IMAGE(device_kernels));
-    static const ht_kernels kernels{sizeof(ht_kernels), 0, image.data(), image.size(),
-                                    [](const void*, const char*) noexcept { return int32_t{1}; }};
+    static const ht_kernels kernels = all_kernels(kernel_image(HALFTONE_IMAGE(device_kernels)));
     return std::string_view(id) == HT_DEVICE_KERNELS ? &kernels : nullptr;
 }
 

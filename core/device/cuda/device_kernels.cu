@@ -46,6 +46,7 @@ __device__ double judged(const ht_judge_args& args, const double* scores) {
     double sum = 0, weights = 0;
     for (uint32_t i = 0; i < args.n_terms; ++i) {
         const double least = args.nearest[1 + i], now = scores[1 + i];
+        if (args.weights[i] == 0) continue;
         weights += args.weights[i];
         if (least > 0)
             sum += args.weights[i] * (now / least);
@@ -136,6 +137,12 @@ __global__ void fold(ht_fold_args args) {
 __global__ void steps(ht_steps_args args) {
     for (uint64_t i = first(); i < args.n; i += step())
         args.value[i] = args.nearest[i] + args.x[i] * args.sigma[i];
+}
+
+__global__ void scale_add(ht_scale_add_args args) {
+    const auto alpha = static_cast<float>(*args.alpha), beta = static_cast<float>(*args.beta);
+    for (uint64_t i = first(); i < args.n; i += step())
+        args.to[i] = alpha * args.from[i] + (beta == 0 ? 0 : beta * args.to[i]);
 }
 
 __global__ void judge(ht_judge_args args) {

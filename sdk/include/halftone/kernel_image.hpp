@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <span>
 
+#include <halftone/ext/draft/kernels.h>
+
 #define HALFTONE_KERNEL_IMAGE(file)                                                                 \
     extern "C" {                                                                                    \
     extern __attribute__((visibility("hidden"))) const unsigned char halftone_image_##file[];       \
@@ -21,6 +23,12 @@ inline namespace v1 {
 
 inline std::span<const unsigned char> kernel_image(const unsigned char* begin, const unsigned char* end) {
     return {begin, end};
+}
+
+// For extension(): kernels that serve every plan.
+inline ht_kernels all_kernels(std::span<const unsigned char> image) {
+    return {sizeof(ht_kernels), 0, image.data(), image.size(),
+            [](const void*, const char*) noexcept { return int32_t{1}; }};
 }
 
 }  // namespace v1

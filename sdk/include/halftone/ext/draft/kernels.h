@@ -132,6 +132,16 @@ typedef struct ht_steps_args {
     float* value;
 } ht_steps_args;
 
+/* "scale_add": to = alpha * from + beta * to. */
+typedef struct ht_scale_add_args {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t n;
+    const double *alpha, *beta;
+    const float* from;
+    float* to;
+} ht_scale_add_args;
+
 /* "judge": one block. Whether scores[0 .. n_terms], squared error first, are better than `best` by the
  * weighted sum of the terms over those of `nearest`; then best = scores, and the flags say so. */
 enum { HT_JUDGE_MOST_TERMS = 8 };

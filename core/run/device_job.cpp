@@ -1,0 +1,197 @@
+#include "core/run/device_job.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/device/device_grid.hpp"
+#include "core/run/quantize_job.hpp"
+#include "core/run/weight_reader.hpp"
+
+namespace halftone {
+namespace {
+
+constexpr uint64_t staging_bytes = 8u << 20;
+
+class DeviceJob {
+  public:
+    DeviceJob(const Plan& plan, const PlannedTensor& planned, const Output& output, DeviceLane& lane)
+        : plan_(plan),
+          planned_(planned),
+          format_(*planned.plan),
+          output_(output),
+          lane_(lane),
+          stream_(lane.stream),
+          rows_(format_.source().rows),
+          cols_(format_.source().cols),
+          whole_{0, 0, rows_, cols_} {}
+
+    void run() {
+        const ht_facts& facts = format_.facts();
+        lane_.values.grow(lane_.device, rows_ * cols_ * sizeof(float));
+        lane_.codes.grow(lane_.device, format_.weight_slice_bytes());
+        read();
+        DeviceGrid grid(lane_.device, format_);
+        Grid here = format_.make_grid();
+        const ht_view values{lane_.values.as<float>(), static_cast<int64_t>(cols_), 1};
+        for (uint32_t pass = 0; pass < facts.passes; ++pass)
+            fit_globally(pass, grid, here, values);
+        grid.upload(stream_, here);
+        if (format_.fits_bands()) {
+            grid.fit_band(stream_, whole_, values);
+            if (facts.flags & HT_FACT_ENCODE_BEFORE_SEAL)
+                grid.encode(stream_, whole_, values, lane_.codes.data());
+            grid.download(stream_, here);
+        } else if (facts.flags & HT_FACT_ENCODE_BEFORE_SEAL) {
+            grid.encode(stream_, whole_, values, lane_.codes.data());
+        }
+        format_.fit_seal(here);
+        if (!(facts.flags & HT_FACT_ENCODE_BEFORE_SEAL)) {
+            grid.upload(stream_, here);
+            grid.encode(stream_, whole_, values, lane_.codes.data());
+        }
+        write();
+        write_companions(planned_, here, output_);
+    }
+
+  private:
+    const Tensor& source() const { return plan_.checkpoint->tensors()[planned_.source]; }
+
+    // As float32, in the grid's basis.
+    void read() {
+        const bool plain = !planned_.stored && !(format_.facts().flags & HT_FACT_ROTATES);
+        const ht_dtype dtype = source().dtype;
+        const bool widened_there =
+            plain && (dtype == HT_DTYPE_BF16 || dtype == HT_DTYPE_F16 || dtype == HT_DTYPE_F32);
+        const uint64_t nonfinite = widened_there ? read_and_widen_there() : read_and_widen_here();
+        if (nonfinite > 0) refuse_nonfinite(source().name, nonfinite);
+    }
+
+    // Calls fill(first, n, memory) for pieces of whole elements, and copies what it makes to the device.
+    template <class Fill>
+    void staged(uint64_t elements, uint64_t element, std::byte* to, const Fill& fill) {
+        for (DeviceBuffer& one : lane_.staging)
+            one.grow(lane_.device, std::max(staging_bytes, cols_ * element), DeviceBuffer::Place::pinned);
+        const uint64_t piece = std::max(staging_bytes / element / cols_, uint64_t{1}) * cols_;
+        for (uint64_t first = 0, i = 0; first < elements; first += piece, ++i) {
+            const uint64_t n = std::min(piece, elements - first);
+            const DeviceBuffer& staging = lane_.staging[i % 2];
+            fill(first, n, staging.data());
+            if (i > 0) stream_.wait();  // the copy of the piece before, from the other buffer
+            stream_.copy(to + first * element, staging.data(), n * element);
+        }
+    }
+
+    uint64_t read_and_widen_there() {
+        const uint64_t element = dtype::bits(source().dtype) / 8, elements = rows_ * cols_;
+        lane_.source.grow(lane_.device, elements * element);
+        lane_.partials.grow(lane_.device, sizeof(uint64_t));
+        staged(elements, element, lane_.source.data(), [&](uint64_t first, uint64_t n, std::byte* memory) {
+            plan_.checkpoint->read(source(), first * element, {memory, n * element});
+        });
+        stream_.fill(lane_.partials.data(), 0, sizeof(uint64_t));
+        const ht_widen_args args{
+            sizeof(ht_widen_args), source().dtype,           elements,
+            lane_.source.data(),   lane_.values.as<float>(), lane_.partials.as<uint64_t>()};
+        stream_.launch(lane_.device->common(), "widen", blocks_for(*lane_.device, elements), args);
+        uint64_t nonfinite = 0;
+        stream_.copy(&nonfinite, lane_.partials.data(), sizeof nonfinite);
+        stream_.wait();
+        return nonfinite;
+    }
+
+    uint64_t read_and_widen_here() {
+        const std::unique_ptr<WeightReader> reader = open_reader(plan_, planned_);
+        uint64_t nonfinite = 0;
+        Scratch scratch;
+        staged(rows_ * cols_, sizeof(float), lane_.values.data(),
+               [&](uint64_t first, uint64_t n, std::byte* memory) {
+                   const ht_region region{first / cols_, 0, n / cols_, cols_};
+                   const WidenedBand band = reader->read(region, scratch);
+                   nonfinite += band.nonfinite;
+                   if (band.nonfinite == 0 && format_.facts().flags & HT_FACT_ROTATES)
+                       format_.rotate(false, band.view, region.rows);
+                   for (uint64_t i = 0; i < region.rows; ++i)
+                       std::memcpy(memory + i * cols_ * sizeof(float),
+                                   band.view.at + static_cast<int64_t>(i) * band.view.row_stride,
+                                   cols_ * sizeof(float));
+               });
+        stream_.wait();
+        return nonfinite;
+    }
+
+    void fit_globally(uint32_t pass, DeviceGrid& grid, Grid& here, const ht_view& values) {
+        const ht_facts& facts = format_.facts();
+        const uint64_t granules = rows_ / facts.granule_rows + (rows_ % facts.granule_rows != 0);
+        AlignedBytes partials(granules * facts.partial_bytes);
+        lane_.partials.grow(lane_.device, std::max<uint64_t>(partials.size(), sizeof(uint64_t)));
+        stream_.fill(lane_.partials.data(), 0, partials.size());
+        grid.upload(stream_, here);
+        grid.fit_pass(stream_, pass, whole_, values, lane_.partials.data());
+        stream_.copy(partials.data(), lane_.partials.data(), partials.size());
+        stream_.wait();
+        format_.fit_fold(pass, partials.bytes(), granules, here);
+    }
+
+    void write() {
+        const PlannedOutput& weight = planned_.outputs.front();
+        const uint64_t total = format_.weight_slice_bytes();
+        for (DeviceBuffer& one : lane_.staging)
+            one.grow(lane_.device, staging_bytes, DeviceBuffer::Place::pinned);
+        const auto copy = [&](uint64_t i) {
+            const uint64_t from = i * staging_bytes;
+            if (from < total)
+                stream_.copy(lane_.staging[i % 2].data(), lane_.codes.data() + from,
+                             std::min(staging_bytes, total - from));
+        };
+        copy(0);
+        for (uint64_t i = 0; i * staging_bytes < total; ++i) {
+            stream_.wait();
+            copy(i + 1);
+            const uint64_t from = i * staging_bytes;
+            output_.write(weight.file, weight.offset + from,
+                          {lane_.staging[i % 2].data(), std::min(staging_bytes, total - from)});
+        }
+        stream_.wait();
+    }
+
+    const Plan& plan_;
+    const PlannedTensor& planned_;
+    const FormatPlan& format_;
+    const Output& output_;
+    DeviceLane& lane_;
+    DeviceStream& stream_;
+    const uint64_t rows_, cols_;
+    const ht_region whole_;
+};
+
+}  // namespace
+
+bool quantizes_on_device(const FormatPlan& format) {
+    return format.kernels("encode") && (format.facts().passes == 0 || format.kernels("fit_pass")) &&
+           (!format.fits_bands() || format.kernels("fit_band"));
+}
+
+bool quantize_on_device(const Plan& plan, const PlannedTensor& planned, const Output& output,
+                        Workers& workers, DeviceLanes& lanes, Progress& progress) {
+    const auto memory = workers.reserve(planned.plan->facts().grid_bytes + 2 * staging_bytes);
+    const auto work = [&] {
+        const DeviceLanes::Handle lane = lanes.take();
+        DeviceJob(plan, planned, output, *lane).run();
+        progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan);
+        return true;
+    };
+    if (lanes.device()->lost()) return false;
+    try {
+        return work();
+    } catch (const DeviceFailure& failure) {
+        if (failure.kind() != DeviceFailure::Kind::out_of_memory) return false;
+    }
+    lanes.clear();  // what idle lanes hold may be what is missing
+    try {
+        return work();
+    } catch (const DeviceFailure&) {
+        return false;
+    }
+}
+
+}  // namespace halftone
