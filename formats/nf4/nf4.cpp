@@ -1,16 +1,14 @@
 // NF4 in two layouts: ComfyUI's (bnb_nf4), and that of bitsandbytes itself.
 
 #include <bit>
-#include <charconv>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <string_view>
 
+#include <halftone/toolbox/bitsandbytes_state.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
-#include "nested_absmax.hpp"
 #include "nf4_kernels.hpp"
 #include "nf4_variants.hpp"
 
@@ -19,68 +17,19 @@ namespace halftone::nf4 {
 namespace {
 
 constexpr const char* label_name = "bnb_nf4";
-constexpr const char* state_name = ".weight.quant_state.bitsandbytes__nf4";
-constexpr size_t longest_number = 24;  // of a float32 in its shortest decimal form
-
-struct DtypeName {
-    ht_dtype dtype;
-    std::string_view name;
-};
-constexpr DtypeName dtype_names[] = {
-    {HT_DTYPE_F32, "float32"}, {HT_DTYPE_BF16, "bfloat16"}, {HT_DTYPE_F16, "float16"}};
-
-std::string_view name_of(ht_dtype dtype) {
-    for (const DtypeName& one : dtype_names)
-        if (one.dtype == dtype) return one.name;
-    return dtype_names[0].name;  // bitsandbytes dequantizes to it
-}
-
 bool is_genuine(const ht_source& source) {
     return source.dialect == HT_DIALECT_BITSANDBYTES;
 }
 
-uint64_t blocks_of(const ht_source& source, uint64_t block) {
-    const uint64_t n = source.rows * source.cols;
-    return n / block + (n % block != 0);
-}
-
-// What bitsandbytes keeps beside the tensors. Of one length, whatever the offset: spaces make up for it.
-std::string state_text(const ht_source& source, uint64_t block, bool nested, float offset) {
-    std::string text = "{\"quant_type\": \"nf4\", \"blocksize\": " + std::to_string(block) +
-                       ", \"dtype\": \"" + std::string(name_of(source.dtype)) + "\", \"shape\": [" +
-                       std::to_string(source.rows) + ", " + std::to_string(source.cols) + "]";
-    if (!nested) return text + "}";
-    text += ", \"nested_blocksize\": " + std::to_string(NestedAbsmax::block) +
-            ", \"nested_dtype\": \"float32\", \"nested_offset\": ";
-    const size_t length = text.size() + longest_number + 1;
-    char number[longest_number];
-    const auto [end, error] =
-        std::to_chars(number, number + longest_number, static_cast<double>(offset));  // as Python prints it
-    text.append(number, end).append("}");
-    text.resize(length, ' ');
-    return text;
+toolbox::BitsandbytesState state_of(const ht_source& source, uint64_t block, bool nested) {
+    return {"nf4", block, source.dtype, source.rows, source.cols, nested};
 }
 
 std::vector<Stored> stored(const ht_source& source, uint64_t block, bool nested) {
-    const uint64_t n = source.rows * source.cols, blocks = blocks_of(source, block);
-    if (!is_genuine(source))
-        return {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {n / 2}},
-                {HT_ROLE_ABSMAX, ".absmax", HT_DTYPE_F32, {blocks}}};
-    std::vector<Stored> all = {
-        {HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {n / 2 + n % 2, 1}},
-        {HT_ROLE_ABSMAX, ".weight.absmax", nested ? HT_DTYPE_U8 : HT_DTYPE_F32, {blocks}},
-        {HT_ROLE_CODEBOOK, ".weight.quant_map", HT_DTYPE_F32, {16}}};
-    if (nested) {
-        all.push_back({HT_ROLE_NESTED_ABSMAX,
-                       ".weight.nested_absmax",
-                       HT_DTYPE_F32,
-                       {NestedAbsmax::outer_count(blocks)}});
-        all.push_back(
-            {HT_ROLE_NESTED_CODEBOOK, ".weight.nested_quant_map", HT_DTYPE_F32, {NestedAbsmax::levels}});
-    }
-    all.push_back(
-        {HT_ROLE_STATE_JSON, state_name, HT_DTYPE_U8, {state_text(source, block, nested, 0).size()}});
-    return all;
+    const toolbox::BitsandbytesState state = state_of(source, block, nested);
+    if (is_genuine(source)) return state.stored();
+    return {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {state.elements() / 2}},
+            {HT_ROLE_ABSMAX, ".absmax", HT_DTYPE_F32, {state.blocks()}}};
 }
 
 toolbox::ScalarFormat::Parts parts(const ht_source& source, uint64_t block, bool nested,
@@ -120,73 +69,49 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, uint64_t block, bool
 
 // ------------------------------------------------------------------------------------------- reading back
 
-void set_shape(ht_source& source, const std::optional<std::vector<int64_t>>& shape, uint64_t n) {
-    if (!shape || shape->size() != 2 || (*shape)[0] < 1 || (*shape)[1] < 1 ||
-        static_cast<uint64_t>((*shape)[0]) > n ||
-        static_cast<uint64_t>((*shape)[0]) * static_cast<uint64_t>((*shape)[1]) != n)
-        throw Refused("its shape is said to be none of a matrix of " + std::to_string(n) + " elements");
+void set_matrix(ht_source& source, uint64_t rows, uint64_t cols) {
     source.rank = 2;
-    source.shape[0] = source.rows = static_cast<uint64_t>((*shape)[0]);
-    source.shape[1] = source.cols = static_cast<uint64_t>((*shape)[1]);
+    source.shape[0] = source.rows = rows;
+    source.shape[1] = source.cols = cols;
     source.experts = 1;
 }
 
-void recognize_genuine(const toolbox::StoredLayer& layer, const ht_tensor& weight, std::string_view text,
-                       OptionsOut& options, ht_source& source) {
-    const toolbox::JsonMembers state(text);
-    const auto block = state.whole("blocksize");
-    const auto shape = state.wholes("shape");
-    if (state.text("quant_type") != "nf4" || !block || *block < 2)
-        throw Refused("its state names no NF4 of known block size");
-    if (weight.dtype != HT_DTYPE_U8)
-        throw Refused("its codes are stored as another type than U8, which is not read yet");
-    const ht_tensor* const absmax = layer.tensor(".weight.absmax");
-    if (!absmax) throw Refused("there is no .weight.absmax");
-    const bool nested = absmax->dtype == HT_DTYPE_U8;
-    if (nested && state.whole("nested_blocksize").value_or(0) != int64_t{NestedAbsmax::block})
-        throw Refused("its scales are quantized in blocks of another size than " +
-                      std::to_string(NestedAbsmax::block));
-    uint64_t n = shape && shape->size() == 2 && (*shape)[0] > 0 && (*shape)[1] > 0
-                     ? static_cast<uint64_t>((*shape)[0]) * static_cast<uint64_t>((*shape)[1])
-                     : 0;
-    if (n / 2 + n % 2 != toolbox::count(weight)) n = 2 * toolbox::count(weight);
-    set_shape(source, shape, n);
-    source.dialect = HT_DIALECT_BITSANDBYTES;
-    source.dtype = HT_DTYPE_F32;
-    for (const DtypeName& one : dtype_names)
-        if (state.text("dtype") == one.name) source.dtype = one.dtype;
-    options.set_whole("block_size", *block);
-    options.set_flag("double_quant", nested);
-}
-
-// The layout does not say what shape the matrix has. We say it in the marker, as others have; and rows are as
-// many as the bias has numbers.
-std::optional<std::vector<int64_t>> shape_in(const toolbox::StoredLayer& layer, uint64_t n) {
-    for (const char* const key : {"orig_shape", "shape"})
-        if (auto shape = layer.marker()->wholes(key)) return shape;
+// ComfyUI's layout does not say how many rows n elements have. We say it in the marker, as others have; and
+// there are as many as the bias has numbers.
+uint64_t rows_in(const toolbox::StoredLayer& layer, uint64_t n) {
+    uint64_t rows = 0;
     const ht_tensor* const bias = layer.tensor(".bias");
-    const uint64_t rows = bias && bias->rank == 1 ? bias->shape[0] : 0;
+    if (bias && bias->rank == 1) rows = bias->shape[0];
+    bool told = rows > 0;
+    for (const char* const key : {"shape", "orig_shape"})
+        if (const auto shape = layer.marker()->wholes(key)) {
+            told = true;
+            rows = shape->size() == 2 && (*shape)[0] > 0 ? static_cast<uint64_t>((*shape)[0]) : 0;
+            if (rows > 0 && static_cast<uint64_t>((*shape)[1]) != n / rows) rows = 0;
+        }
+    if (!told) throw Refused("its codes are stored flat, and neither its marker nor a bias tells the shape");
     if (rows == 0 || n % rows != 0)
-        throw Refused("its codes are stored flat, and neither its marker nor a bias tells the shape");
-    return std::vector{static_cast<int64_t>(rows), static_cast<int64_t>(n / rows)};
+        throw Refused("its shape is said to be none of a matrix of " + std::to_string(n) + " elements");
+    return rows;
 }
 
-void recognize_comfy(const toolbox::StoredLayer& layer, const ht_tensor& weight, OptionsOut& options,
-                     ht_source& source) {
+void recognize_comfy(const toolbox::StoredLayer& layer, OptionsOut& options, ht_source& source) {
     const auto label = layer.marker() ? layer.marker()->text("format") : std::nullopt;
     if (label != label_name) throw Refused("it is not labelled " + std::string(label_name));
     const ht_tensor* const absmax = layer.tensor(".absmax");
     if (!absmax || absmax->dtype != HT_DTYPE_F32) throw Refused("there is no .absmax in F32");
-    if (weight.dtype != HT_DTYPE_U8 || weight.rank != 1)
+    const ht_tensor* const weight = layer.tensor(".weight");
+    if (!weight || weight->dtype != HT_DTYPE_U8 || weight->rank != 1)
         throw Refused("its codes are not stored as a flat U8");
-    const uint64_t n = 2 * toolbox::count(weight), blocks = toolbox::count(*absmax);
+    const uint64_t n = 2 * toolbox::count(*weight), blocks = toolbox::count(*absmax);
     if (blocks == 0 || n % blocks != 0) throw Refused("its blocks are not of one size");
     source.wants = layer.marker()->flag("full_precision_matrix_mult").value_or(false)
                        ? uint32_t{HT_WANTS_FULL_PRECISION_MM}
                        : 0;
-    set_shape(source, shape_in(layer, n), n);
+    const uint64_t rows = rows_in(layer, n);
+    set_matrix(source, rows, n / rows);
     source.dialect = HT_DIALECT_COMFY;
-    source.dtype = weight.dtype;
+    source.dtype = weight->dtype;
     options.set_whole("block_size", static_cast<int64_t>(n / blocks));
 }
 
@@ -218,7 +143,7 @@ class Nf4 : public toolbox::ScalarFormat {
     Facts facts() const {
         Facts facts = ScalarFormat::facts();
         if (!nested_) return facts;
-        facts.grid_bytes += NestedAbsmax::bytes(groups().count());
+        facts.grid_bytes += toolbox::NestedAbsmax::bytes(groups().count());
         facts.flags |= HT_FACT_NOT_IDEMPOTENT;  // codes are made with other scales than values
         return facts;
     }
@@ -234,17 +159,18 @@ class Nf4 : public toolbox::ScalarFormat {
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
         const toolbox::StoredLayer layer(found);
-        const ht_tensor* const weight = layer.tensor(".weight");
-        if (!weight) throw Refused("it has no weight");
-        if (const auto state = layer.text(state_name))
-            recognize_genuine(layer, *weight, *state, options, source);
-        else
-            recognize_comfy(layer, *weight, options, source);
+        const auto state = toolbox::BitsandbytesState::of(layer, "nf4");
+        if (!state) return recognize_comfy(layer, options, source);
+        set_matrix(source, state->rows, state->cols);
+        source.dialect = HT_DIALECT_BITSANDBYTES;
+        source.dtype = state->dtype;
+        options.set_whole("block_size", static_cast<int64_t>(state->block));
+        options.set_flag("double_quant", state->nested);
     }
 
     void fit_seal(std::byte* grid) const {
         if (!nested_) return;
-        const NestedAbsmax nested = nested_in(grid);
+        const toolbox::NestedAbsmax nested = nested_in(grid);
         nested.make_map();
         nested.fit(at(grid).post);
         read_nested(grid);
@@ -254,7 +180,7 @@ class Nf4 : public toolbox::ScalarFormat {
         for (size_t i = 0; i < companions.size(); ++i)
             if (stored_[i].role == HT_ROLE_CODEBOOK && companions[i]) check_levels(companions[i]);
         if (!nested_) return ScalarFormat::load(companions, grid);
-        const NestedAbsmax nested = nested_in(grid);
+        const toolbox::NestedAbsmax nested = nested_in(grid);
         for (size_t i = 1; i < companions.size(); ++i) {
             if (!companions[i]) throw Refused("there is no " + stored_[i].name);
             if (stored_[i].role == HT_ROLE_ABSMAX)
@@ -280,11 +206,12 @@ class Nf4 : public toolbox::ScalarFormat {
 
     void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
         const Stored& one = stored_.at(i);
-        const NestedAbsmax nested = nested_in(const_cast<std::byte*>(grid));  // which nobody writes here
+        const toolbox::NestedAbsmax nested =
+            nested_in(const_cast<std::byte*>(grid));  // which nobody writes here
         if (one.role == HT_ROLE_CODEBOOK) {
             std::memcpy(out, levels().level.data(), 16 * sizeof(float));
         } else if (one.role == HT_ROLE_STATE_JSON) {
-            const std::string text = state_text(source_, block_, nested_, nested_ ? nested.offset() : 0);
+            const std::string text = state_of(source_, block_, nested_).text(nested_ ? nested.offset() : 0);
             std::memcpy(out, text.data(), text.size());
         } else if (!nested_) {
             ScalarFormat::companion(grid, i, out);
@@ -304,11 +231,11 @@ class Nf4 : public toolbox::ScalarFormat {
           nested_(nested),
           stored_(stored(source, block, nested)) {}
 
-    NestedAbsmax nested_in(std::byte* grid) const {
+    toolbox::NestedAbsmax nested_in(std::byte* grid) const {
         return {groups().count(), grid + ScalarFormat::facts().grid_bytes};
     }
     void read_nested(std::byte* grid) const {
-        const NestedAbsmax nested = nested_in(grid);
+        const toolbox::NestedAbsmax nested = nested_in(grid);
         for (uint64_t i = 0; i < groups().count(); ++i)
             at(grid).post[i] = nested.at(i);
     }

@@ -3,6 +3,9 @@
 #include <halftone/toolbox/blocked_scales.hpp>
 #include <halftone/toolbox/float4.hpp>
 #include <halftone/toolbox/float8.hpp>
+#include <halftone/toolbox/int8.hpp>
+#include <halftone/toolbox/nf4.hpp>
+#include <halftone/toolbox/nibbles.hpp>
 
 using namespace halftone::toolbox;
 
@@ -32,4 +35,16 @@ __global__ void pack(const uint8_t* codes, uint8_t* packed, uint8_t* scales, Blo
 // The same functions on the host side of the same file.
 uint8_t on_the_host(float x) {
     return E4m3fn::encode(x);
+}
+
+template __global__ void snap<Nf4Comfy>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<Nf4Bitsandbytes>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<Int8>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+
+__global__ void around(const float* x, uint8_t* packed, float* lo, float* hi, size_t n) {
+    const size_t i = blockIdx.x * static_cast<size_t>(blockDim.x) + threadIdx.x;
+    if (i >= n) return;
+    Nf4Comfy::around(x[i], 2.0f, lo[i], hi[i]);
+    const uint8_t code = Nf4Comfy::encode(x[i]);
+    packed[i] = two_nibbles(code, nibble_at(code, i, Packing::high_nibble_first), Packing::low_nibble_first);
 }

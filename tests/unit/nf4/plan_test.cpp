@@ -113,11 +113,11 @@ TEST(Nf4Recognize, RefusesWhatItCannotRead) {
     };
     const std::string shape = R"("shape": [5, 13], "nested_blocksize": 256)";
     EXPECT_EQ("", reason(R"({"quant_type": "nf4", "blocksize": 64, )" + shape + "}"));
-    EXPECT_EQ("its state names no NF4 of known block size",
+    EXPECT_EQ("its state names no codes of known block size",
               reason(R"({"quant_type": "fp4", "blocksize": 64, )" + shape + "}"));
     EXPECT_EQ("its scales are quantized in blocks of another size than 256",
               reason(R"({"quant_type": "nf4", "blocksize": 64, "shape": [5, 13]})"));
-    EXPECT_EQ("its shape is said to be none of a matrix of 66 elements",
+    EXPECT_EQ("its state tells no shape of a matrix of 66 codes",
               reason(R"({"quant_type": "nf4", "blocksize": 64, "shape": [4, 13], "nested_blocksize": 256})"));
     EXPECT_EQ("it is not labelled bnb_nf4", reason("", R"({"format": "bnb_fp4"})"));
 }

@@ -77,5 +77,31 @@ TEST(ScaleGroups, NoGroupCrossesGranules) {
         }
 }
 
+TEST(ScaleGroups, PiecesOfTheGroupsCoverTheMatrixOnce) {
+    std::mt19937_64 random(9);
+    for (int round = 0; round < 200; ++round) {
+        const uint64_t rows = 1 + random() % 20, cols = 1 + random() % 40, most = 1 + random() % 30;
+        const uint64_t tall = 1 + random() % 8, wide = 1 + random() % 50;
+        for (const ScaleGroups& groups :
+             {ScaleGroups::tensor(rows, cols), ScaleGroups::row(rows, cols),
+              ScaleGroups::tile(rows, cols, tall, wide), ScaleGroups::run(rows, cols, wide)}) {
+            std::vector<int> seen(rows * cols);
+            for (uint64_t group = 0; group < groups.count(); ++group) {
+                uint64_t before = 0;
+                groups.each_piece_of(group, most, [&](uint64_t row, uint64_t col, uint64_t n) {
+                    ASSERT_TRUE(n > 0 && n <= most && row < rows && col + n <= cols);
+                    ASSERT_GE(row * cols + col, before);
+                    before = row * cols + col + n;
+                    for (uint64_t k = 0; k < n; ++k) {
+                        ASSERT_EQ(group, groups.at(row, col + k));
+                        ++seen[row * cols + col + k];
+                    }
+                });
+            }
+            ASSERT_EQ(std::vector<int>(rows * cols, 1), seen);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace halftone::toolbox

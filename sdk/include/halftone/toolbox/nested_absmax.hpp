@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace halftone::nf4 {
+namespace halftone {
+inline namespace v1 {
+namespace toolbox {
 
 class NestedAbsmax {
   public:
@@ -86,4 +88,6 @@ class NestedAbsmax {
     float* floats_;
 };
 
-}  // namespace halftone::nf4
+}  // namespace toolbox
+}  // namespace v1
+}  // namespace halftone
