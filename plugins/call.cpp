@@ -1,6 +1,8 @@
 #include "plugins/call.hpp"
 
+#include <algorithm>
 #include <cfenv>
+#include <cstring>
 #include <exception>
 #include <vector>
 
@@ -75,6 +77,12 @@ std::string difference(unsigned long before, unsigned long after) {
     return text::join(parts, ", ");
 }
 
+struct Breakage {
+    bool there = false;
+    char text[500];
+};
+thread_local Breakage broken_here;
+
 }  // namespace
 
 FloatingPointGuard::FloatingPointGuard(const std::string& plugin)
@@ -89,6 +97,20 @@ FloatingPointGuard::~FloatingPointGuard() noexcept(false) {  // NOLINT(bugprone-
                 "changed the floating-point mode (" + difference(mode_, now) +
                     ") and did not put it back; results after it could not be trusted",
                 "the plugin is at fault: tell its authors (was it built with -ffast-math?)");
+}
+
+void note_breakage(std::string_view text) noexcept {
+    if (broken_here.there) return;
+    broken_here.there = true;
+    const size_t length = std::min(text.size(), sizeof broken_here.text - 1);
+    std::memcpy(broken_here.text, text.data(), length);
+    broken_here.text[length] = '\0';
+}
+
+void throw_if_broken(const std::string& plugin) {
+    if (!broken_here.there) return;
+    broken_here.there = false;
+    throw Error(Exit::plugin, plugin, "a function that returns nothing failed: " + shown(broken_here.text));
 }
 
 std::string shown(std::string_view buffer) {

@@ -36,12 +36,19 @@ class Refusal : public std::runtime_error {
 // A text from a plugin, fit to be shown: one line of whole UTF-8, whatever was in the buffer.
 std::string shown(std::string_view buffer);
 
+// What a plugin said on this thread through ht_host.broke, from a function that cannot return it.
+void note_breakage(std::string_view text) noexcept;
+void throw_if_broken(const std::string& plugin);
+
 // Calls a table's function under the guard; for functions that return a status, turns it into Refusal or
 // Error (Exit::plugin, or Exit::space for HT_NO_MEMORY). `doing` completes "... failed".
 template <class Function, class... Args>
 void call(const std::string& plugin, Function function, Args... args) {
-    FloatingPointGuard guard(plugin);
-    function(args...);
+    {
+        FloatingPointGuard guard(plugin);
+        function(args...);
+    }
+    throw_if_broken(plugin);
 }
 
 void check_status(const std::string& plugin, const std::string& doing, ht_status, const ht_error&);
@@ -55,6 +62,7 @@ void call_checked(const std::string& plugin, const std::string& doing, Function 
         FloatingPointGuard guard(plugin);
         status = function(args..., &error);
     }
+    throw_if_broken(plugin);
     check_status(plugin, doing, status, error);
 }
 

@@ -89,6 +89,10 @@ const void* extension(void*, const char*) noexcept {
     return nullptr;  // none yet; ids will be told in services.h
 }
 
+void broke(void*, const char* text) noexcept {
+    note_breakage(text ? text : "");
+}
+
 }  // namespace
 
 struct PluginHost::State {
@@ -114,8 +118,9 @@ const ht_host* PluginHost::table_for(const std::string& plugin) {
     lent.budget = &state_->budget;
     lent.in_use = &state_->in_use;
     lent.plugin = plugin;
-    lent.table = {sizeof(ht_host), HALFTONE_ABI_MINOR, &lent,    state_->cpu, 0,      log_line,
-                  is_cancelled,    seconds_now,        allocate, release,     random, extension};
+    lent.table = {sizeof(ht_host), HALFTONE_ABI_MINOR, &lent,       state_->cpu, 0,
+                  log_line,        is_cancelled,       seconds_now, allocate,    release,
+                  random,          extension,          broke};
     return &lent.table;
 }
 

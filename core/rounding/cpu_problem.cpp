@@ -119,7 +119,7 @@ class CpuProblem final : public Problem {
 
     void apply(const ht_op& op, const std::vector<ht_mat>& mats, const std::vector<ht_num>& nums,
                ht_mat p) override {
-        Operation operation(op, format_, grid_, task_.weights, task_.seed);
+        Operation operation(op, format_, grid_, task_.weights, task_.seed, task_.culprit);
         for (const ht_mat one : mats)
             operation.add(one < HT_MAT_FIRST ? view_of(matrices_.read(one)) : view_of(matrices_.write(one)),
                           matrices_.read(one));

@@ -21,8 +21,8 @@ uint64_t seed_of_tile(uint64_t seed, uint64_t index) {
 }  // namespace
 
 Operation::Operation(const ht_op& op, const FormatPlan& format, const Grid& grid, const Matrix& weights,
-                     uint64_t seed)
-    : op_(op), format_(format), grid_(grid), weights_(weights), seed_(seed) {
+                     uint64_t seed, const std::string& culprit)
+    : op_(op), format_(format), grid_(grid), weights_(weights), seed_(seed), culprit_(culprit) {
     if (op.wants) {
         rows_ = weights.rows();
         cols_ = weights.cols();
@@ -46,7 +46,7 @@ void Operation::run(std::vector<double>& numbers, const Lift* gradient) const {
         tile.size = sizeof tile;
         tile.nums = numbers.data();
         tile.seed = seed_;
-        return call(format_.plugin(), op_.cpu, static_cast<const ht_tile*>(&tile));
+        return call(culprit_, op_.cpu, static_cast<const ht_tile*>(&tile));
     }
     if (mats_.empty()) fail(Exit::plugin, "", "operation '{}' was given no matrix", op_.name);
     // Rows that belong together are never cut.
@@ -104,7 +104,7 @@ void Operation::tile(const TilePlace& at, std::vector<double>& numbers, const Li
     tile.grid = table ? &*table : nullptr;
     tile.nums = numbers.data();
     tile.seed = seed_of_tile(seed_, at.index);
-    call(format_.plugin(), op_.cpu, static_cast<const ht_tile*>(&tile));
+    call(culprit_, op_.cpu, static_cast<const ht_tile*>(&tile));
 }
 
 void factor_matrix(int32_t what, ConstMatrixView a, MatrixView out) {

@@ -13,7 +13,8 @@ namespace halftone {
 // from the shape alone, and sums are folded in their order.
 class Operation {
   public:
-    Operation(const ht_op&, const FormatPlan&, const Grid&, const Matrix& weights, uint64_t seed);
+    Operation(const ht_op&, const FormatPlan&, const Grid&, const Matrix& weights, uint64_t seed,
+              const std::string& culprit);
 
     void add(const ht_view&, ConstMatrixView shape);
     void run(std::vector<double>& numbers, const Lift* gradient) const;
@@ -26,6 +27,7 @@ class Operation {
     const Grid& grid_;
     const Matrix& weights_;
     uint64_t seed_;
+    const std::string& culprit_;
     std::vector<ht_view> mats_;
     uint64_t rows_ = 0, cols_ = 0;
 };

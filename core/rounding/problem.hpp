@@ -24,6 +24,7 @@ struct RoundingTask {
     Judge judge;
     uint64_t seed = 0;
     uint32_t matrices = 0;  // of the weights' size that the optimizer may ask for
+    std::string culprit;    // "optimizer 'acme.round' (FILE)": whose operations run
     bool trace = false;
     std::function<bool()> stop;  // cancelled or out of time
 };

@@ -97,6 +97,7 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     task.objective = make_objective(learning.objective, format);
     task.judge = make_judge(learning, format);
     task.seed = learning.seed;
+    task.culprit = learning.optimizer->library().culprit();
     task.matrices = learning.matrices;
     task.trace = !plan.pipeline.report.trace.empty();
     task.stop = os::interrupted;

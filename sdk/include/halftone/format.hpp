@@ -159,17 +159,21 @@ struct FormatTable {
             });
         };
         t.begin = [](const void* plan, void* grid) noexcept {
-            if constexpr (requires { &F::begin; }) of<F>(plan).begin(static_cast<std::byte*>(grid));
+            reported([&] {
+                if constexpr (requires { &F::begin; }) of<F>(plan).begin(static_cast<std::byte*>(grid));
+            });
         };
         if constexpr (requires { &F::rotate; })
             t.rotate = [](const void* plan, int32_t back, const ht_view* view, uint64_t rows) noexcept {
-                of<F>(plan).rotate(back != 0, *view, rows);
+                reported([&] { of<F>(plan).rotate(back != 0, *view, rows); });
             };
         if constexpr (requires { &F::fit_pass; }) {
             t.fit_pass = [](const void* plan, uint32_t pass, const ht_region* region, const ht_view* view,
                             const float* column_weight, const void* grid, void* partials) noexcept {
-                of<F>(plan).fit_pass(pass, Band{*region, *view}, column_weight,
-                                     static_cast<const std::byte*>(grid), partials);
+                reported([&] {
+                    of<F>(plan).fit_pass(pass, Band{*region, *view}, column_weight,
+                                         static_cast<const std::byte*>(grid), partials);
+                });
             };
             t.fit_fold = [](const void* plan, uint32_t pass, const void* partials, uint64_t n, void* grid,
                             ht_error* error) noexcept {
@@ -180,7 +184,9 @@ struct FormatTable {
         if constexpr (requires { &F::fit_band; })
             t.fit_band = [](const void* plan, const ht_region* region, const ht_view* view,
                             const float* column_weight, void* grid) noexcept {
-                of<F>(plan).fit_band(Band{*region, *view}, column_weight, static_cast<std::byte*>(grid));
+                reported([&] {
+                    of<F>(plan).fit_band(Band{*region, *view}, column_weight, static_cast<std::byte*>(grid));
+                });
             };
         if constexpr (requires { &F::fit_seal; })
             t.fit_seal = [](const void* plan, void* grid, ht_error* error) noexcept {
@@ -196,11 +202,15 @@ struct FormatTable {
         };
         t.encode = [](const void* plan, const void* grid, const ht_region* region, const ht_view* view,
                       uint8_t* band) noexcept {
-            of<F>(plan).encode(static_cast<const std::byte*>(grid), Band{*region, *view}, band);
+            reported([&] {
+                of<F>(plan).encode(static_cast<const std::byte*>(grid), Band{*region, *view}, band);
+            });
         };
         t.decode = [](const void* plan, const void* grid, const ht_region* region, const uint8_t* band,
                       const ht_view* out) noexcept {
-            of<F>(plan).decode(static_cast<const std::byte*>(grid), band, Band{*region, *out});
+            reported([&] {
+                of<F>(plan).decode(static_cast<const std::byte*>(grid), band, Band{*region, *out});
+            });
         };
         t.companion = [](const void* plan, const void* grid, uint32_t i, uint8_t* out,
                          ht_error* error) noexcept {
@@ -209,16 +219,21 @@ struct FormatTable {
         };
         t.snap = [](const void* plan, const void* grid, const ht_region* region, const ht_view* in,
                     const ht_view* out) noexcept {
-            of<F>(plan).snap(static_cast<const std::byte*>(grid), Band{*region, *in}, Band{*region, *out});
+            reported([&] {
+                of<F>(plan).snap(static_cast<const std::byte*>(grid), Band{*region, *in},
+                                 Band{*region, *out});
+            });
         };
         t.sigma = [](const void* plan, const void* grid, const ht_region* region,
                      const ht_view* out) noexcept {
-            of<F>(plan).sigma(static_cast<const std::byte*>(grid), Band{*region, *out});
+            reported([&] { of<F>(plan).sigma(static_cast<const std::byte*>(grid), Band{*region, *out}); });
         };
         t.around = [](const void* plan, const void* grid, const ht_region* region, const ht_view* in,
                       const ht_view* lo, const ht_view* hi) noexcept {
-            of<F>(plan).around(static_cast<const std::byte*>(grid), Band{*region, *in}, Band{*region, *lo},
-                               Band{*region, *hi});
+            reported([&] {
+                of<F>(plan).around(static_cast<const std::byte*>(grid), Band{*region, *in},
+                                   Band{*region, *lo}, Band{*region, *hi});
+            });
         };
         t.table = [](const void* plan, const void* grid, ht_table* out, ht_error* error) noexcept {
             return guarded(error, [&] {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <new>
@@ -21,8 +22,7 @@ namespace halftone {
 inline namespace v1 {
 
 // Throw it where a tensor cannot be taken; the text says why, and which value was seen. Anything else that is
-// thrown fails the job. Functions that return void and work on bands must not throw: they cannot say so, and
-// the process would end.
+// thrown fails the job, also from functions that return nothing.
 class Refused : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -192,6 +192,17 @@ ht_status guarded(ht_error* error, Work&& work) noexcept {
     } catch (...) {
         return report(error, HT_FAILED, "something was thrown that is no std::exception");
     }
+}
+// The same for functions that return nothing: the host asks afterwards.
+template <class Work>
+void reported(Work&& work) noexcept {
+    ht_error error{};
+    error.size = sizeof error;
+    const ht_status status = guarded(&error, std::forward<Work>(work));
+    const ht_host* const host = current_host;
+    if (status == HT_OK) return;
+    if (!host || host->size < offsetof(ht_host, broke) + sizeof host->broke || !host->broke) std::abort();
+    host->broke(host->self, error.text);
 }
 }  // namespace detail
 

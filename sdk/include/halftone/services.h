@@ -52,6 +52,11 @@ typedef struct ht_host {
     /* [any] An optional service by its id, "owner.name/revision"; NULL if unknown. Constant, lives as long as
      * the host. */
     const void* (*extension)(void* self, const char* id)HT_NOEXCEPT;
+
+    /* [any] From within a function that returns nothing, on the thread that the host called: its work could
+     * not be done, and why. The host fails the job with this text once the function has returned. Copies the
+     * text. The first call counts. */
+    void (*broke)(void* self, const char* text) HT_NOEXCEPT;
 } ht_host;
 
 #ifdef __cplusplus

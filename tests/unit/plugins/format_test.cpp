@@ -254,6 +254,14 @@ TEST(Policing, AFormatThatWritesBesideItsBuffersIsNamed) {
                        [&] { run_everything(one.id, Watch::yes); });
 }
 
+TEST(Policing, AFunctionThatReturnsNothingCanSayThatItFailed) {
+    for (int i = 0; i < 2; ++i)  // nothing of the first failure is left for the second
+        expect_failure(Exit::plugin,
+                       {"format-breaks", "a function that returns nothing failed: the codebook is gone"},
+                       [] { run_everything("breaks", Watch::no); });
+    run_everything("sound", Watch::no);
+}
+
 TEST(Policing, BuffersAreWatchedByDefaultInDebugBuildsOnly) {
 #ifdef NDEBUG
     EXPECT_EQ(default_watch, Watch::no);

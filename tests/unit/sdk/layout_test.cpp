@@ -68,7 +68,7 @@ AT(ht_tensor, rank, 80);
 AT(ht_tensor, reserved, 84);
 
 // services.h
-SIZE(ht_host, 80);
+SIZE(ht_host, 88);
 AT(ht_host, size, 0);
 AT(ht_host, abi_minor, 4);
 AT(ht_host, self, 8);
@@ -81,6 +81,7 @@ AT(ht_host, allocate, 48);
 AT(ht_host, release, 56);
 AT(ht_host, random, 64);
 AT(ht_host, extension, 72);
+AT(ht_host, broke, 80);
 
 // json.h
 SIZE(ht_json, 80);
