@@ -34,8 +34,8 @@ class NestedAbsmax {
     void make_map() const {
         std::array<float, levels> all{};
         size_t n = 0;
-        double power = 1e-6;
-        for (int decade = 0; decade < 7; ++decade, power *= 10) {
+        constexpr float powers[] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
+        for (int decade = 0; decade < 7; ++decade) {
             const int parts = 1 << decade;
             const float step = 0.9f / static_cast<float>(parts);
             // As PyTorch's linspace: from both ends to the middle.
@@ -45,7 +45,7 @@ class NestedAbsmax {
             };
             for (int i = 0; i < parts; ++i) {
                 const float middle = (boundary(i) + boundary(i + 1)) / 2.0f;
-                all[n] = static_cast<float>(std::pow(10.0, decade - 6)) * middle;
+                all[n] = powers[decade] * middle;
                 all[n + 1] = -all[n];
                 n += 2;
             }
