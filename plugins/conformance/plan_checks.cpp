@@ -71,19 +71,22 @@ bool matters(const Format& format, const std::vector<OptionChoice>& choices, con
     const std::vector<Shape> all_shapes = shapes(random);
     // Beside the defaults and beside each value of the other options: some options only mean something
     // together.
+    const auto differ = [&](const GivenOptions& base, ht_dialect dialect, Shape shape, Values kind) {
+        std::set<std::string> seen;
+        for (const GivenValue& value : values) {
+            GivenOptions given = base;
+            given.insert_or_assign(name, value);
+            seen.insert(
+                signature(format, source_of(shape, HT_DTYPE_BF16, dialect), given, kind, Random(seed, 7)));
+        }
+        return seen.size() > 1;
+    };
     for (const OptionChoice& base : choices) {
         if (base.option == name) continue;
-        for (const Shape shape : all_shapes)
-            for (const Values kind : {Values::normal, Values::mixed_rows}) {
-                std::set<std::string> seen;
-                for (const GivenValue& value : values) {
-                    GivenOptions given = base.given;
-                    given.insert_or_assign(name, value);
-                    seen.insert(signature(format, source_of(shape, HT_DTYPE_BF16, HT_DIALECT_COMFY), given,
-                                          kind, Random(seed, 7)));
-                    if (seen.size() > 1) return true;
-                }
-            }
+        for (const ht_dialect dialect : all_dialects)
+            for (const Shape shape : all_shapes)
+                for (const Values kind : {Values::normal, Values::mixed_rows})
+                    if (differ(base.given, dialect, shape, kind)) return true;
     }
     return false;
 }

@@ -142,8 +142,9 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
         add("whose " + name + " has three dimensions", [&](FoundLayer& layer) {
             layer.parts[i].shape = {7, 5, 3};
         });
-        // A marker's message is its presence or its shape.
-        if (trial.plan->stored()[i].role != HT_ROLE_MARKER)
+        // A marker's message is its presence or its shape, a text's its bytes.
+        const ht_role role = trial.plan->stored()[i].role;
+        if (role != HT_ROLE_MARKER && role != HT_ROLE_STATE_JSON)
             add("whose " + name + " is BOOL",
                 [&](FoundLayer& layer) { layer.parts[i].dtype = HT_DTYPE_BOOL; });
     }
