@@ -9,6 +9,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "plugins/abi_copy.hpp"
+#include "plugins/call.hpp"
 #include "plugins/option_text.hpp"
 
 namespace halftone {
@@ -221,13 +222,20 @@ void OptionValues::adopt_written(const OptionTable& table, const std::string& cu
     for (size_t i = 0; i < table.size(); ++i) {
         const ht_option& row = table.row(i);
         ht_value& value = state_->values[i];
+        GivenValue given;
         try {
-            const OptionValue found = fitted(row, {given_from(row, value), culprit});
-            if (row.type == HT_CHOICE && found.whole != value.whole)
-                throw Misfit(fmt::format("has choice {}, but says '{}'", value.whole, found.text));
-            value = state_->made(row, found);
+            given.value = given_from(row, value);
         } catch (const Misfit& reason) {
             fail(Exit::plugin, culprit, "recognize() set option '{}', which {}", row.name, reason.what());
+        }
+        try {
+            const OptionValue found = fitted(row, given);
+            if (row.type == HT_CHOICE && found.whole != value.whole)
+                fail(Exit::plugin, culprit, "recognize() set option '{}' to choice {}, but calls it '{}'",
+                     row.name, value.whole, found.text);
+            value = state_->made(row, found);
+        } catch (const Misfit& reason) {  // what the file asks for, more likely than a fault of the plugin
+            throw Refusal(fmt::format("option '{}' {}", row.name, reason.what()));
         }
     }
 }

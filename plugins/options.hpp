@@ -52,7 +52,8 @@ class OptionValues {
     ht_values abi() const;
 
     // For recognize(): the plugin writes to the values, which are then checked against their rows, and what
-    // they point at is copied. Exit::plugin if one does not fit; `culprit` is how errors name the plugin.
+    // they point at is copied. Exit::plugin if one is none of its type; `culprit` is how errors name the
+    // plugin. Refusal if one is out of its range.
     ht_value* const* writable();
     void adopt_written(const OptionTable&, const std::string& culprit);
 

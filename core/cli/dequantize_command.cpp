@@ -9,6 +9,7 @@
 #include "core/cli/arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/plan/dequantize.hpp"
+#include "core/report/plural.hpp"
 #include "core/run/execute.hpp"
 
 namespace halftone::cli {
@@ -45,8 +46,7 @@ std::string formats_before(const Plan& plan) {
         if (planned.stored) ++layers[planned.stored->shown];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
-        parts.push_back(fmt::format("{} {} {} {}", text::grouped(count), count == 1 ? "layer" : "layers",
-                                    count == 1 ? "was" : "were", shown));
+        parts.push_back(fmt::format("{} {} {}", plural(count, "layer"), count == 1 ? "was" : "were", shown));
     return text::join(parts, ", ");
 }
 
@@ -70,9 +70,8 @@ int dequantize(Context& context, const Arguments& arguments) {
     }
     output->commit();
     if (context.log.settings().least > Level::info) return static_cast<int>(Exit::done);
-    context.out << fmt::format("{}, now {}; {} other {} kept\n", formats_before(plan),
-                               dtype::name(settings.dtype), text::grouped(plan.totals.kept),
-                               plan.totals.kept == 1 ? "tensor" : "tensors")
+    context.out << fmt::format("{}, now {}; {} kept\n", formats_before(plan), dtype::name(settings.dtype),
+                               plural(plan.totals.kept, "other tensor"))
                 << fmt::format("{} -> {} in {}\n", text::bytes(plan.totals.bytes_before),
                                text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started));
     for (const std::filesystem::path& path : output->paths())

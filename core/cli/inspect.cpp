@@ -12,6 +12,7 @@
 #include "core/checkpoint/quantized.hpp"
 #include "core/cli/arguments.hpp"
 #include "core/pipeline/glob.hpp"
+#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone::cli {
@@ -162,10 +163,6 @@ void print_json(std::ostream& out, const Inspection& found) {
 
 std::string shape_text(const Shape& shape) {
     return shape.empty() ? "scalar" : to_string(shape);
-}
-
-std::string plural(uint64_t count, const std::string& one) {
-    return text::grouped(count) + " " + one + (count == 1 ? "" : "s");
 }
 
 void print_tensors(std::ostream& out, const Inspection& found, int width) {

@@ -209,6 +209,10 @@ int plugins(Context& context, const Arguments& arguments) {
     const bool json = arguments.has("json");
     if (what != "check" && arguments.has("seed"))
         throw Error(Exit::usage, "", "--seed is for 'halftone plugins check'");
+    if (what == "list" && arguments.has("NAME|FILE"))
+        throw Error(Exit::usage, "",
+                    fmt::format("'{}' is one word too many", text::printable(arguments.text("NAME|FILE"))),
+                    "'halftone plugins info NAME' tells about one plugin");
     if (what == "list") return list(context, *registry, json);
     if (what == "info" || what == "check") {
         if (!arguments.has("NAME|FILE"))

@@ -87,7 +87,14 @@ int print_version(Context& context) {
 
 std::vector<Command> commands();
 
+void refuse_more_than(size_t most, const std::vector<std::string>& words, const char* usage) {
+    if (words.size() > most)
+        throw Error(Exit::usage, "", fmt::format("'{}' is one word too many", text::printable(words[most])),
+                    usage);
+}
+
 int print_help(Context& context, const std::vector<std::string>& about) {
+    refuse_more_than(1, about, "usage: halftone help [COMMAND]");
     const std::vector<Command> all = commands();
     if (about.empty()) {
         context.out << "usage: halftone COMMAND [options]\n\n"
@@ -120,7 +127,12 @@ std::vector<Command> commands() {
             synth_command(),
             plugins_command(),
             {"version", "version, ABI, build options, plugins folder", "usage: halftone version\n",
-             [](Context& context, const auto&) { return print_version(context); }},
+             [](Context& context, const auto& words) {
+                 if (!words.empty() && (words[0] == "--help" || words[0] == "-h"))
+                     return print_help(context, {"version"});
+                 refuse_more_than(0, words, "usage: halftone version");
+                 return print_version(context);
+             }},
             {"help", "this, or the help of a command", "usage: halftone help [COMMAND]\n", print_help}};
 }
 
@@ -136,7 +148,7 @@ int run_command_line(const Shared& shared, Log& log) {
     std::vector<std::string> rest = shared.rest;
     if (rest.empty() || rest[0] == "--help" || rest[0] == "-h")
         return print_help(context, {}), static_cast<int>(rest.empty() ? Exit::usage : Exit::done);
-    if (rest[0] == "--version") return print_version(context);
+    if (rest[0] == "--version") rest[0] = "version";
     const std::string name = rest[0];
     rest.erase(rest.begin());
     for (const Command& command : commands())

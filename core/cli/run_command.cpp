@@ -61,6 +61,31 @@ void check_something_to_do(const Plan& plan) {
             "'halftone plan' shows the reason for every tensor");
 }
 
+// Before the run: afterwards it would be late to find out, and what it overwrote would be lost.
+void check_report(const Plan& plan, const std::filesystem::path& pipeline) {
+    const std::filesystem::path& path = plan.pipeline.report.json;
+    if (path.empty()) return;
+    const auto refuse = [&](const std::string& what) {
+        throw Error(Exit::usage, "[report] json", fmt::format("'{}' {}", os::utf8(path), what),
+                    "name another file for the report");
+    };
+    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+    if (!std::filesystem::is_directory(folder)) refuse("lies in a folder that does not exist");
+    if (std::filesystem::is_directory(path)) refuse("is a folder");
+    std::vector<std::filesystem::path> precious = plan.checkpoint->sources();
+    precious.push_back(pipeline);
+    for (const std::filesystem::path& file : precious)
+        if (std::filesystem::exists(path) && os::same_file(path, file))
+            refuse(fmt::format("is '{}', which the run reads", os::utf8(file)));
+    std::vector<std::filesystem::path> outputs = {plan.pipeline.output.path,
+                                                  index_path(plan.pipeline.output.path)};
+    for (size_t i = 0; i < plan.files.size(); ++i)
+        outputs.push_back(shard_path(plan.pipeline.output.path, i, plan.files.size()));
+    for (const std::filesystem::path& file : outputs)
+        if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(file))
+            refuse("is the output");
+}
+
 void write_report(const Plan& plan, const RunFigures& figures) {
     const std::filesystem::path& path = plan.pipeline.report.json;
     if (path.empty()) return;
@@ -136,6 +161,7 @@ int run(Context& context, const Arguments& arguments) {
         plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
     warn(context, plan);
     check_something_to_do(plan);
+    check_report(plan, arguments.text("PIPELINE"));
 
     const std::unique_ptr<Output> output = open_output(plan);
     for (const std::filesystem::path& leftover : output->leftovers())

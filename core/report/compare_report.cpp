@@ -7,6 +7,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone {
@@ -65,10 +66,6 @@ void list(std::string& text, const std::string& title, const std::vector<std::st
     if (names.size() > most) text += fmt::format("  and {} more\n", names.size() - most);
 }
 
-std::string counted(uint64_t n, const char* noun) {
-    return fmt::format("{} {}{}", text::grouped(n), noun, n == 1 ? "" : "s");
-}
-
 // JSON has no infinities.
 Json number(std::optional<double> value) {
     return value && std::isfinite(*value) ? Json(*value) : Json();
@@ -109,11 +106,11 @@ std::string compare_table(const Comparison& comparison, const CompareTableSettin
         table.rows.push_back(cells("all, weighted by size", "", comparison.total, ""));
         text = table.text(settings.width) + "\n";
     }
-    text += counted(comparison.tensors.size(), "tensor") + " compared";
+    text += plural(comparison.tensors.size(), "tensor") + " compared";
     if (rows < comparison.tensors.size()) text += fmt::format(", the worst {} shown", rows);
     text += fmt::format("; {} identical\n", text::grouped(comparison.identical));
     if (comparison.total.nonfinite > 0)
-        text += counted(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
+        text += plural(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
     list(text, "only in the reference", comparison.only_in_reference);
     list(text, "only in the other", comparison.only_in_other);
     list(text, "not comparable", comparison.incomparable);
@@ -191,7 +188,7 @@ std::vector<std::string> broken_bounds(const Comparison& comparison,
         }
         if (worst)
             broken.push_back(fmt::format("{} of {}: {} {} {:.6g}, the worst {} with {:.6g}", count,
-                                         counted(comparison.tensors.size(), "tensor"), bound.figure,
+                                         plural(comparison.tensors.size(), "tensor"), bound.figure,
                                          figure.more_is_better ? "below" : "above", bound.bound,
                                          text::printable(worst->name), worst_value));
     }

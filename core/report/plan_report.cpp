@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/base/text.hpp"
+#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone {
@@ -42,7 +43,7 @@ std::string percent(uint64_t part, uint64_t whole) {
 
 std::string totals_text(const Plan& plan) {
     const PlanTotals& totals = plan.totals;
-    std::string text = fmt::format("{} tensors: {} quantized, {} kept", text::grouped(plan.tensors.size()),
+    std::string text = fmt::format("{}: {} quantized, {} kept", plural(plan.tensors.size(), "tensor"),
                                    text::grouped(totals.quantized), text::grouped(totals.kept));
     if (totals.cast) text += fmt::format(", {} cast", text::grouped(totals.cast));
     if (totals.removed) text += fmt::format(", {} removed", text::grouped(totals.removed));

@@ -231,6 +231,43 @@ TEST_F(ReadBack, ShardedInputWithAScaleInAnotherShardThanItsWeight) {
     EXPECT_EQ(values_of(out(), "a.weight"), (Values{0.5, 1, -2, 0.25}));
 }
 
+// Granules of both sides of many sizes: what is quantized anew from one format to another has the bytes of
+// the way by dequantizing.
+TEST_F(ReadBack, FromEveryFormatToEveryOther) {
+    const std::string formats[] = {
+        "format = \"fp8\"\nscale_per = \"row\"\n", "format = \"int8\"\nblock_size = 48\n",
+        "format = \"int8\"\nscaling = \"row\"\nrotation = \"hadamard\"\nrotation_group = 16\n",
+        "format = \"int8\"\nblock_size = 32\n", "format = \"nvfp4\"\n"};
+    for (const std::string& from : formats) {
+        std::filesystem::remove(folder_ / "out.safetensors");
+        write({random_tensor("a.weight", HT_DTYPE_BF16, {96 * 7, 480}, 1),
+               random_tensor("b.weight", HT_DTYPE_BF16, {96, 96}, 2)});
+        const Finished first = run(from);
+        ASSERT_EQ(first.code, 0) << from << first.err;
+        ASSERT_NE(first.out.find("2 quantized"), std::string::npos) << from << first.out << first.err;
+        out_becomes_in();
+        std::filesystem::rename(folder_ / "in.safetensors", folder_ / "coded.safetensors");
+        ASSERT_EQ(halftone({"dequantize", (folder_ / "coded.safetensors").string(), "-o",
+                            (folder_ / "plain.safetensors").string(), "--dtype", "f32", "--force"})
+                      .code,
+                  0);
+        for (const std::string& to : formats) {
+            const auto bytes_from = [&](const char* input) {
+                const Finished finished = run(to, {"--force", "-i", (folder_ / input).string()});
+                EXPECT_EQ(finished.code, 0) << from << to << finished.err;
+                std::map<std::string, std::vector<std::byte>> bytes;
+                for (const Tensor& tensor : out().tensors())
+                    // What the source was is told by some markers.
+                    if (!tensor.name.ends_with(".comfy_quant")) bytes[tensor.name] = out().read_all(tensor);
+                return bytes;
+            };
+            const auto direct = bytes_from("coded.safetensors"), by_way = bytes_from("plain.safetensors");
+            EXPECT_TRUE(direct == by_way) << "from " << from << "to " << to;
+            EXPECT_GE(direct.size(), 4u);
+        }
+    }
+}
+
 // Quantizing anew gives the bytes that quantizing the dequantized file gives.
 TEST_F(ReadBack, AQuantizedInputIsQuantizedAnew) {
     write({random_tensor("a.weight", HT_DTYPE_BF16, {700, 320}, 1),

@@ -411,6 +411,39 @@ TEST_F(RunTest, ShardsInAndOutHoldTheSameTensors) {
             << tensor.name;
 }
 
+TEST_F(RunTest, TheReportOverwritesNothingOfValueAndIsCheckedBeforeTheRun) {
+    pipeline();
+    const std::pair<std::string, std::string> wrong[] = {
+        {(folder_ / "in.safetensors").string(), "which the run reads"},
+        {(folder_ / "p.toml").string(), "which the run reads"},
+        {(folder_ / "out.safetensors").string(), "is the output"},
+        {(folder_ / "missing" / "r.json").string(), "a folder that does not exist"},
+        {folder_.path().string(), "is a folder"}};
+    const std::string input = file_text(folder_ / "in.safetensors");
+    for (const auto& [path, words] : wrong) {
+        const Finished finished = run({"--set", "report.json=\"" + path + "\""});
+        EXPECT_EQ(finished.code, 2) << path << finished.err;
+        EXPECT_NE(finished.err.find(words), std::string::npos) << finished.err;
+        EXPECT_FALSE(std::filesystem::exists(folder_ / "out.safetensors"));
+    }
+    EXPECT_TRUE(file_text(folder_ / "in.safetensors") == input);
+    EXPECT_EQ(run({"--set", "report.json=\"" + (folder_ / "r.json").string() + "\""}).code, 0);
+    EXPECT_FALSE(Json::parse(file_text(folder_ / "r.json"), nullptr, false).is_discarded());
+}
+
+TEST_F(RunTest, AWordTooManyIsAnError) {
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"plugins", "list", "more"},
+                                               {"version", "more"},
+                                               {"help", "run", "more"},
+                                               {"inspect", "a", "b"}}) {
+        const Finished finished = halftone(words);
+        EXPECT_EQ(finished.code, 2) << words[0];
+        EXPECT_NE(finished.err.find("too many"), std::string::npos) << finished.err;
+    }
+    EXPECT_EQ(halftone({"version", "--help"}).code, 0);
+}
+
 TEST_F(RunTest, DryRunAndPlanAgreeAndTouchNothing) {
     pipeline();
     const Finished dry = run({"--dry-run", "--json"});

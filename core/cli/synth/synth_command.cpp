@@ -9,6 +9,7 @@
 #include "core/cli/progress.hpp"
 #include "core/cli/synth/describe.hpp"
 #include "core/cli/synth/model.hpp"
+#include "core/report/plural.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -106,7 +107,7 @@ int write(Context& context, const Arguments& arguments) {
         paths = writer.write(workers, progress);
     }
     const double seconds = os::seconds() - started;
-    context.log.info(fmt::format("{} tensors, {}, in {} ({}/s)", progress.tensors_total,
+    context.log.info(fmt::format("{}, {}, in {} ({}/s)", plural(progress.tensors_total, "tensor"),
                                  text::bytes(writer.tensor_bytes()), text::duration(seconds),
                                  text::bytes(static_cast<uint64_t>(
                                      static_cast<double>(writer.tensor_bytes()) / std::max(seconds, 1e-3)))));

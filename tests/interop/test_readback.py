@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Files that others wrote: `halftone dequantize` makes of them what their own code does, bit for bit where that computes
+in float32, and `halftone compare` tells the figures that PyTorch finds.
+
+test_readback.py HALFTONE
+"""
+
+import json
+import logging
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import references as ref  # first: without PyTorch it ends the test as skipped
+
+import torch
+from matrices import random_like
+from test_fp8_files import Report, read
+
+try:
+    import comfy_kitchen.tensor as kit
+    from safetensors.torch import save_file
+except ImportError as missing:
+    ref.skip(f"this test needs {missing.name}; ./dev interop installs it")
+
+
+def marker(**configuration):
+    return torch.tensor(list(json.dumps(configuration).encode()), dtype=torch.uint8)
+
+
+# Each gives the tensors of a layer and what its own code makes of them, in float32.
+
+
+def kit_fp8(weights, dtype):
+    codes, params = kit.TensorCoreFP8Layout.quantize(weights, dtype=dtype)
+    label = {torch.float8_e4m3fn: "float8_e4m3fn", torch.float8_e5m2: "float8_e5m2"}[dtype]
+    tensors = {"weight": codes, "weight_scale": params.scale, "comfy_quant": marker(format=label)}
+    return tensors, kit.TensorCoreFP8Layout.dequantize(codes, params)
+
+
+def kit_nvfp4(weights):
+    codes, params = kit.TensorCoreNVFP4Layout.quantize(weights)
+    tensors = {
+        "weight": codes,
+        "weight_scale": params.block_scale,
+        "weight_scale_2": params.scale,
+        "comfy_quant": marker(format="nvfp4", orig_shape=list(weights.shape)),
+    }
+    values = kit.TensorCoreNVFP4Layout.dequantize(codes, params)
+    return tensors, values[: weights.shape[0], : weights.shape[1]]
+
+
+def kit_int8(weights, **options):
+    codes, params = kit.TensorWiseINT8Layout.quantize(weights, **options)
+    configuration = {"format": "int8_tensorwise"}
+    if options.get("convrot"):
+        configuration |= {"convrot": True, "convrot_groupsize": options["convrot_groupsize"]}
+    tensors = {"weight": codes, "weight_scale": params.scale, "comfy_quant": marker(**configuration)}
+    return tensors, kit.TensorWiseINT8Layout.dequantize(codes, params)
+
+
+def converted_fp8(weights, scale_per, legacy=False):
+    """convert_to_quant's simple mode; the values as its loader's layouts compute them."""
+    codes, scales = ref.convert_to_quant(weights, scale_per)
+    values = codes.float() * (scales[:, None] if scale_per == "row" else scales)
+    if legacy:
+        return {"weight": codes, "scale_weight": scales.reshape(1)}, values
+    label = "float8_e4m3fn_rowwise" if scale_per == "row" else "float8_e4m3fn"
+    return {"weight": codes, "weight_scale": scales, "comfy_quant": marker(format=label)}, values
+
+
+def converted_int8(weights, scale_per, block=128):
+    from convert_to_quant.converters.learned_rounding import LearnedRoundingConverter
+
+    logging.disable(logging.CRITICAL)
+    converter = LearnedRoundingConverter(
+        scaling_mode=scale_per, target_format="int8", block_size=block, no_learned_rounding=True, device="cpu"
+    )
+    codes, scales, values, *_ = converter.convert(weights.clone())
+    if scale_per == "block":
+        configuration = {"format": "int8_blockwise", "group_size": block}
+        rows, cols = weights.shape
+        tiles = codes.float().reshape(rows // block, block, cols // block, block) * scales[:, None, :, None]
+        values = tiles.reshape(rows, cols)
+    else:
+        configuration = {"format": "int8_tensorwise"}
+        values = codes.float() * scales
+    return {"weight": codes, "weight_scale": scales, "comfy_quant": marker(**configuration)}, values
+
+
+def make_layers():
+    layers = {}
+    for seed, shape in enumerate(((48, 80), (50, 96), (300, 320), (256, 512))):
+        weights = random_like(shape, 0.02, 30 + seed)
+        at = "x".join(map(str, shape))
+        layers[f"kit.e4m3fn.{at}"] = kit_fp8(weights, torch.float8_e4m3fn)
+        layers[f"kit.e5m2.{at}"] = kit_fp8(weights, torch.float8_e5m2)
+        layers[f"kit.nvfp4.{at}"] = kit_nvfp4(weights)
+        layers[f"kit.int8.{at}"] = kit_int8(weights)
+        layers[f"kit.int8_rows.{at}"] = kit_int8(weights, per_channel=True)
+        if shape[1] % 64 == 0:
+            layers[f"rotated.kit.{at}"] = kit_int8(weights, per_channel=True, convrot=True, convrot_groupsize=64)
+        if ref.CONVERT_TO_QUANT:
+            layers[f"converted.tensor.{at}"] = converted_fp8(weights, "tensor")
+            layers[f"converted.row.{at}"] = converted_fp8(weights, "row")
+            if shape[0] % 128 == 0 and shape[1] % 128 == 0:
+                layers[f"converted.int8.{at}"] = converted_int8(weights, "block")
+    return layers
+
+
+def save(path, layers, **more):
+    tensors = {f"{name}.{key}": tensor for name, (stored, _) in layers.items() for key, tensor in stored.items()}
+    save_file({key: tensor.contiguous() for key, tensor in (tensors | more).items()}, path)
+
+
+def call(program, *words):
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def check_dequantized(report, program, folder, layers, source):
+    for dtype, type_ in (("f32", torch.float32), ("bf16", torch.bfloat16)):
+        target = folder / f"{dtype}.safetensors"
+        call(program, "dequantize", source, "-o", target, "--dtype", dtype, "--quiet", "--force")
+        stored, metadata = read(target)
+        report.check(set(stored) == {f"{name}.weight" for name in layers}, f"{dtype}: names {sorted(stored)}")
+        report.check("_quantization_metadata" not in metadata, f"{dtype}: metadata")
+        for name, (_, values) in layers.items():
+            mine = stored[f"{name}.weight"]
+            report.check(mine.shape == values.shape and mine.dtype == type_, f"{dtype}: {name}: {mine.shape}")
+            if name.startswith("rotated."):  # nobody says in which order the rotation adds up
+                error = ((mine.float() - values).norm() / values.norm()).item()
+                report.check(error < (1e-6 if dtype == "f32" else 3e-3), f"{dtype}: {name}: {error}")
+            else:
+                report.check(torch.equal(mine, values.to(type_)), f"{dtype}: {name}")
+
+
+def figures(w, q):
+    w, q = w.double(), q.double()
+    error = q - w
+    relative = (error.square().sum() / w.square().sum()).item()
+    k = min(1024, max(64, math.floor(0.2 * min(w.shape))), min(w.shape))
+    u, s, vh = torch.linalg.svd(w, full_matrices=False)
+    projected = ((u[:, :k].T @ error @ vh[:k].T).norm() / s[:k].norm()).item()
+    return {
+        "relmse": relative,
+        "sqnr": -10 * math.log10(relative),
+        "psnr": 10 * math.log10((w.abs().max().square() / error.square().mean()).item()),
+        "cosine": (w * q).sum().item() / (w.norm() * q.norm()).item(),
+        "max_error": error.abs().max().item(),
+        "projected": projected,
+    }
+
+
+def entropy(codes):
+    counts = torch.bincount(codes.reshape(-1).long()).double()
+    shares = counts[counts > 0] / counts.sum()
+    return -(shares * shares.log2()).sum().item()
+
+
+def codes_of(name, tensors):
+    codes = tensors["weight"].view(torch.uint8)
+    if "nvfp4" not in name:
+        return codes
+    return None  # padded, and two codes to a byte: the sign of a zero makes no level of its own
+
+
+def check_compared(report, program, folder, layers, source):
+    weights = {name: random_like(values.shape, 0.02, 30 + seed) for seed, (name, (_, values)) in enumerate(layers.items())}
+    plain = folder / "plain.safetensors"
+    # The prefix of one side's names makes no difference.
+    save_file({f"model.diffusion_model.{name}.weight": w for name, w in weights.items()}, plain)
+    compared = json.loads(call(program, "compare", plain, source, "--json"))
+    report.check(len(compared["tensors"]) == len(layers), f"{len(compared['tensors'])} compared")
+    report.check(not compared["only_in_reference"] and not compared["only_in_other"], "missing tensors")
+    errors = [row["relmse"] for row in compared["tensors"]]
+    report.check(errors == sorted(errors, reverse=True), "the worst first")
+    for row in compared["tensors"]:
+        name = row["name"].removeprefix("model.diffusion_model.").removesuffix(".weight")
+        tensors, values = layers[name]
+        expected = figures(weights[name], values)
+        codes = codes_of(name, tensors)
+        if codes is not None:
+            expected["entropy"] = entropy(codes)
+        for key, value in expected.items():
+            # Of a matrix of noise the last directions are hardly determined: the randomized search finds others.
+            tolerance = 5e-2 if key == "projected" else 1e-6
+            report.check(math.isclose(row[key], value, rel_tol=tolerance), f"{name}: {key} {row[key]}, not {value}")
+        i, j = row["max_error_at"]
+        at = (values[i, j] - weights[name][i, j]).abs().item()
+        report.check(math.isclose(at, expected["max_error"], rel_tol=1e-5), f"{name}: largest error at {i}, {j}")
+    elements = sum(row["elements"] for row in compared["tensors"])
+    mean = sum(row["relmse"] * row["elements"] for row in compared["tensors"]) / elements
+    report.check(math.isclose(compared["total"]["relmse"], mean, rel_tol=1e-9), "the total's relmse")
+
+
+def main():
+    program = sys.argv[1]
+    report = Report()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        layers = make_layers()
+        source = folder / "theirs.safetensors"
+        save(source, layers)
+        check_dequantized(report, program, folder, layers, source)
+        check_compared(report, program, folder, layers, source)
+        if ref.CONVERT_TO_QUANT:
+            legacy = {f"old.{n}": converted_fp8(random_like((n, 64), 0.02, n), "tensor", legacy=True) for n in (16, 40)}
+            save(source, legacy, scaled_fp8=torch.zeros(2, dtype=torch.float8_e4m3fn))
+            check_dequantized(report, program, folder, legacy, source)
+    print(f"{len(layers)} layers, {report.failures} failures")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
