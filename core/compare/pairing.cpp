@@ -6,7 +6,6 @@
 #include <set>
 
 #include "core/base/text.hpp"
-#include "core/plan/profile.hpp"
 
 namespace halftone {
 namespace {
@@ -14,8 +13,7 @@ namespace {
 // What a checkpoint has to be compared.
 class Side {
   public:
-    Side(const std::shared_ptr<const Checkpoint>& checkpoint, Registry& registry)
-        : prefix_(common_prefix(*checkpoint)) {
+    Side(const std::shared_ptr<const Checkpoint>& checkpoint, Registry& registry) {
         Recognition recognition(checkpoint, registry);
         std::set<std::string, std::less<>> companions;
         for (const QuantizedLayer& layer : quantized_layers(*checkpoint)) {
@@ -30,19 +28,31 @@ class Side {
         for (const Tensor& tensor : checkpoint->tensors())
             if (!companions.contains(tensor.name) && !is_dummy(*checkpoint, tensor.name))
                 tensors_.try_emplace(tensor.name, Comparable{&tensor, nullptr});
-        for (const auto& [name, comparable] : tensors_)
-            by_bare_name_.try_emplace(bare(name), &comparable);
     }
 
     const std::map<std::string, Comparable, std::less<>>& tensors() const { return tensors_; }
 
-    std::string_view bare(std::string_view name) const {
-        return name.starts_with(prefix_) ? name.substr(prefix_.size()) : name;
+    const Comparable* find(std::string_view name) const {
+        const auto found = tensors_.find(name);
+        return found == tensors_.end() ? nullptr : &found->second;
     }
-    const Comparable* find(std::string_view name, std::string_view bare_name) const {
-        if (const auto found = tensors_.find(name); found != tensors_.end()) return &found->second;
-        const auto found = by_bare_name_.find(bare_name);
-        return found == by_bare_name_.end() ? nullptr : found->second;
+
+    // What most of the other side's names have to be preceded by to be names of this one; "" where they need
+    // nothing.
+    std::string prefix_before(const Side& other) const {
+        constexpr size_t enough_to_tell = 64;
+        std::map<std::string_view, size_t> votes;
+        size_t asked = 0;
+        for (const auto& [name, comparable] : other.tensors_) {
+            if (find(name)) continue;
+            if (++asked > enough_to_tell) break;
+            const std::string ending = "." + name;
+            for (const auto& [mine, mine_too] : tensors_)
+                if (mine.ends_with(ending))
+                    ++votes[std::string_view(mine).substr(0, mine.size() - name.size())];
+        }
+        const auto most = std::ranges::max_element(votes, {}, [](const auto& vote) { return vote.second; });
+        return most == votes.end() ? std::string() : std::string(most->first);
     }
 
   private:
@@ -53,9 +63,7 @@ class Side {
         });
     }
 
-    std::string prefix_;
     std::map<std::string, Comparable, std::less<>> tensors_;
-    std::map<std::string_view, const Comparable*> by_bare_name_;
 };
 
 // Why two tensors of one name cannot be compared; "" if they can.
@@ -88,10 +96,18 @@ bool Comparable::is_number() const {
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry& registry) {
     const Side first(reference, registry), second(other, registry);
+    const std::string before_first = second.prefix_before(first), before_second = first.prefix_before(second);
+    const auto counterpart_of = [&](const std::string& name) {
+        const Comparable* found = second.find(name);
+        if (!found && !before_first.empty()) found = second.find(before_first + name);
+        if (!found && !before_second.empty() && name.starts_with(before_second))
+            found = second.find(std::string_view(name).substr(before_second.size()));
+        return found;
+    };
     Pairing pairing;
     std::set<const Comparable*> paired;
     for (const auto& [name, comparable] : first.tensors()) {
-        const Comparable* counterpart = second.find(name, first.bare(name));
+        const Comparable* counterpart = counterpart_of(name);
         if (!counterpart) {
             pairing.only_in_reference.push_back(name);
             continue;

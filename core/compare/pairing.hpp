@@ -31,7 +31,8 @@ struct Pairing {
 };
 
 // Scales, markers and the like belong to their layers and are no tensors of their own here. Names that only
-// the model's prefix tells apart are the same. Exit::input if a quantized layer is of no known format.
+// a prefix tells apart, the same one for most of them, are the same. Exit::input if a quantized layer is of
+// no known format.
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry&);
 

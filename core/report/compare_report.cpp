@@ -66,6 +66,43 @@ void list(std::string& text, const std::string& title, const std::vector<std::st
     if (names.size() > most) text += fmt::format("  and {} more\n", names.size() - most);
 }
 
+void remove_column(TextTable& table, size_t index) {
+    const auto at = static_cast<std::ptrdiff_t>(index);
+    table.columns.erase(table.columns.begin() + at);
+    for (std::vector<std::string>& row : table.rows)
+        row.erase(row.begin() + at);
+}
+
+void leave_out_empty_columns(TextTable& table) {
+    for (size_t i = table.columns.size(); i-- > 0;)
+        if (std::ranges::all_of(table.rows, [i](const auto& row) { return row[i] == "-" || row[i].empty(); }))
+            remove_column(table, i);
+}
+
+// Leaves out what says least until the names have room. Returns whether everything stayed.
+bool fit_columns(TextTable& table, int width) {
+    const size_t wanted = 30;  // of a name, cut in its middle
+    const auto narrowest = [&] {
+        size_t total = 0;
+        for (size_t i = 0; i < table.columns.size(); ++i) {
+            size_t cell = table.columns[i].title.size();
+            for (const std::vector<std::string>& row : table.rows)
+                cell = std::max(cell, row[i].size());
+            total += 2 + (i == 0 ? std::min(cell, wanted) : cell);
+        }
+        return total - 2;
+    };
+    bool all = true;
+    for (const char* title : {"PSNR dB", "cosine", "saturated", "at", "max error"}) {
+        if (width <= 0 || narrowest() <= static_cast<size_t>(width)) break;
+        const auto found = std::ranges::find(table.columns, title, &TextTable::Column::title);
+        if (found == table.columns.end()) continue;
+        remove_column(table, static_cast<size_t>(found - table.columns.begin()));
+        all = false;
+    }
+    return all;
+}
+
 // JSON has no infinities.
 Json number(std::optional<double> value) {
     return value && std::isfinite(*value) ? Json(*value) : Json();
@@ -104,7 +141,9 @@ std::string compare_table(const Comparison& comparison, const CompareTableSettin
     std::string text;
     if (!comparison.tensors.empty()) {
         table.rows.push_back(cells("all, weighted by size", "", comparison.total, ""));
-        text = table.text(settings.width) + "\n";
+        leave_out_empty_columns(table);
+        const bool all = fit_columns(table, settings.width);
+        text = table.text(settings.width) + (all ? "\n" : "(more columns in a wider terminal)\n\n");
     }
     text += plural(comparison.tensors.size(), "tensor") + " compared";
     if (rows < comparison.tensors.size()) text += fmt::format(", the worst {} shown", rows);

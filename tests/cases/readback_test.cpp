@@ -256,9 +256,10 @@ TEST_F(ReadBack, FromEveryFormatToEveryOther) {
                 const Finished finished = run(to, {"--force", "-i", (folder_ / input).string()});
                 EXPECT_EQ(finished.code, 0) << from << to << finished.err;
                 std::map<std::string, std::vector<std::byte>> bytes;
-                for (const Tensor& tensor : out().tensors())
+                const Checkpoint made = out();
+                for (const Tensor& tensor : made.tensors())
                     // What the source was is told by some markers.
-                    if (!tensor.name.ends_with(".comfy_quant")) bytes[tensor.name] = out().read_all(tensor);
+                    if (!tensor.name.ends_with(".comfy_quant")) bytes[tensor.name] = made.read_all(tensor);
                 return bytes;
             };
             const auto direct = bytes_from("coded.safetensors"), by_way = bytes_from("plain.safetensors");

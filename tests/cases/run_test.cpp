@@ -414,11 +414,14 @@ TEST_F(RunTest, ShardsInAndOutHoldTheSameTensors) {
 TEST_F(RunTest, TheReportOverwritesNothingOfValueAndIsCheckedBeforeTheRun) {
     pipeline();
     const std::pair<std::string, std::string> wrong[] = {
-        {(folder_ / "in.safetensors").string(), "which the run reads"},
+        {(folder_ / "in.safetensors").string(), "would overwrite the input"},
+        {(folder_ / "link.json").string(), "which the run reads"},
         {(folder_ / "p.toml").string(), "which the run reads"},
-        {(folder_ / "out.safetensors").string(), "is the output"},
+        {(folder_ / "out.safetensors").string(), "would overwrite the output"},
+        {(folder_ / "out.safetensors.index.json").string(), "is the output"},
         {(folder_ / "missing" / "r.json").string(), "a folder that does not exist"},
         {folder_.path().string(), "is a folder"}};
+    std::filesystem::create_symlink(folder_ / "in.safetensors", folder_ / "link.json");
     const std::string input = file_text(folder_ / "in.safetensors");
     for (const auto& [path, words] : wrong) {
         const Finished finished = run({"--set", "report.json=\"" + path + "\""});
