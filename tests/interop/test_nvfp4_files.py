@@ -8,6 +8,7 @@ test_nvfp4_files.py HALFTONE
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -38,8 +39,6 @@ def make_checkpoint(path):
 
 
 def run_halftone(program, source, target, *options):
-    import subprocess
-
     pipeline = target.with_suffix(".toml")
     pipeline.write_text(
         f'[input]\npath = "{source}"\n[output]\npath = "{target}"\n[model]\nprofile = "none"\n'
@@ -108,6 +107,22 @@ def check_tensor_class(report, name, weights, stored, values):
     report.check(torch.equal(product, torch.nn.functional.linear(x, values)), f"{name}: a product")
 
 
+def check_dequantized(report, program, path, source, stored):
+    """`halftone dequantize` gives those values too, in the matrices' own shapes."""
+    target = path.with_suffix(".back.safetensors")
+    command = [program, "dequantize", "--quiet", path, "-o", target, "--dtype", "f32"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    back, _ = read(target)
+    report.check(sorted(back) == sorted(source), "dequantized: the tensors of the source")
+    for name, weights in source.items():
+        if weights.ndim == 2:
+            layer = name.removesuffix(".weight")
+            scales = stored[f"{layer}.weight_scale"].view(torch.uint8)
+            values = by_the_text(stored[name], scales, stored[f"{layer}.weight_scale_2"], weights.shape)
+            report.check(torch.equal(back[name], values), f"{name}: values of halftone dequantize")
+
+
 def squared_error(source, stored):
     total = 0.0
     for name, weights in source.items():
@@ -144,6 +159,7 @@ def main():
                 worst = max(worst, error if not key.startswith("hard.") else 0.0)
             print(f"relative error of random layers up to {worst:.4f}")
             report.check(worst < 0.105, "the layers are still themselves")
+        check_dequantized(report, program, folder / "absmax.safetensors", source, plain[0])
         gain = squared_error(source, searched[0]) / squared_error(source, plain[0])
         print(f"searched scales leave {gain:.3f} of the squared error")
         report.check(gain < 0.95, "searching for scales pays")
