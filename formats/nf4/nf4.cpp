@@ -142,9 +142,7 @@ class Nf4 : public toolbox::ScalarFormat {
 
     Facts facts() const {
         Facts facts = ScalarFormat::facts();
-        if (!nested_) return facts;
-        facts.grid_bytes += toolbox::NestedAbsmax::bytes(groups().count());
-        facts.flags |= HT_FACT_NOT_IDEMPOTENT;  // codes are made with other scales than values
+        if (nested_) facts.grid_bytes += toolbox::NestedAbsmax::bytes(groups().count());
         return facts;
     }
 
@@ -196,12 +194,9 @@ class Nf4 : public toolbox::ScalarFormat {
             if (!offset) throw Refused("its state has no nested_offset");
             nested.offset() = static_cast<float>(*offset);
         }
+        for (uint64_t i = 0; i < groups().count(); ++i)
+            if (!std::isfinite(nested.at(i))) throw Refused("scale " + std::to_string(i) + " is not finite");
         read_nested(grid);
-        for (uint64_t i = 0; i < groups().count(); ++i) {
-            const float post = at(grid).post[i];
-            if (!std::isfinite(post)) throw Refused("scale " + std::to_string(i) + " is not finite");
-            at(grid).pre[i] = Bitsandbytes::scale(std::fabs(post)).pre;
-        }
     }
 
     void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
@@ -234,10 +229,15 @@ class Nf4 : public toolbox::ScalarFormat {
     toolbox::NestedAbsmax nested_in(std::byte* grid) const {
         return {groups().count(), grid + ScalarFormat::facts().grid_bytes};
     }
+    // The sealed grid rounds to the scales that are read back; bands were encoded with those before, as
+    // bitsandbytes does it.
     void read_nested(std::byte* grid) const {
         const toolbox::NestedAbsmax nested = nested_in(grid);
-        for (uint64_t i = 0; i < groups().count(); ++i)
-            at(grid).post[i] = nested.at(i);
+        for (uint64_t i = 0; i < groups().count(); ++i) {
+            const float post = nested.at(i);
+            at(grid).post[i] = post;
+            at(grid).pre[i] = std::copysign(Bitsandbytes::pre(std::fabs(post)), post);
+        }
     }
     void check_levels(const uint8_t* stored_levels) const {
         float map[16];

