@@ -41,9 +41,8 @@ enum {
 /* What the pipeline or the profile asks of a format for this matrix (ht_source.wants). */
 enum {
     HT_WANTS_FULL_PRECISION_MM = 1, /* ask the loader to multiply in full precision */
-    HT_WANTS_PAD = 2,               /* padding is welcome where it makes the matrix fit */
-    HT_WANTS_ROWS = 4,              /* detectors read the number of rows of .weight: don't change it */
-    HT_WANTS_COLUMNS = 8            /* detectors read the number of columns of .weight: don't change it */
+    HT_WANTS_ROWS = 2,              /* detectors read the rows of the stored .weight: as many as here */
+    HT_WANTS_COLUMNS = 4            /* detectors read its columns: as many as here, so nothing packed */
 };
 
 /* The matrix to be stored, before any weight is read. */
@@ -94,7 +93,8 @@ enum {
     HT_FACT_ROTATES = 1,           /* rotate() must be applied before fitting and after decoding */
     HT_FACT_NOT_IDEMPOTENT = 2,    /* snap(snap(x)) may differ from snap(x) */
     HT_FACT_ANY_RANK = 4,          /* takes tensors that are no matrices, seen as rows x cols */
-    HT_FACT_ENCODE_BEFORE_SEAL = 8 /* codes depend on the grid before fit_seal(): bands are encoded first */
+    HT_FACT_ENCODE_BEFORE_SEAL = 8 /* encode() gives the same before fit_seal() as after it: the host may
+                                      encode a band as soon as it is fitted, while it is at hand */
 };
 
 enum { HT_INPUT_SCALE_NEVER = 0, HT_INPUT_SCALE_ALLOWED = 1, HT_INPUT_SCALE_REQUIRED = 2 };
@@ -132,6 +132,7 @@ typedef struct ht_facts {
 /* The grid as a table of numbers, for scalar formats: how any optimizer or device can round to it.
  *   t = divide ? x / pre[g] : x * pre[g];  code = the first i with t <= upper[i], else levels - 1;
  *   value = level[i] * post[g]
+ * A group of zeros alone has pre = 0, or +infinity with `divide`.
  * g counts scale groups in row-major order of ht_facts.scale_kind; table_of[g] picks one of several level
  * sets of `levels` entries each (NULL: the first). All pointers lie inside the grid. */
 typedef struct ht_table {
@@ -186,7 +187,8 @@ typedef struct ht_format {
     ht_status (*describe)(const void* plan, const ht_json* sink, ht_error*) HT_NOEXCEPT;
 
     /* [any] Is this stored layer one of mine, in any dialect? HT_OK: `options` (filled with defaults by the
-     * host; texts set here must be constants) and `source` are set so that prepare() makes its plan.
+     * host; texts set here must be constants) and `source` are set so that prepare() makes its plan; where
+     * the file does not tell of which dtype the weights were, source->dtype is the likeliest.
      * HT_REFUSED: it is not mine, or the error says what is wrong with it. */
     ht_status (*recognize)(const ht_layer*, ht_value* const* options, ht_source*, ht_error*) HT_NOEXCEPT;
 
@@ -199,7 +201,8 @@ typedef struct ht_format {
 
     /* [any] One reduction pass over a region of whole granules. `partials` points at the slot of the region's
      * first granule; the slots arrive zeroed and only this call writes them. column_weight: one number >= 0
-     * per column, or NULL for 1. The grid is as the last fold left it. NULL if passes is 0. */
+     * per column, or NULL, which is the same as ones. The grid is as the last fold left it. NULL if passes is
+     * 0. */
     void (*fit_pass)(const void* plan, uint32_t pass, const ht_region*, const ht_view*,
                      const float* column_weight, const void* grid, void* partials) HT_NOEXCEPT;
 
@@ -217,7 +220,8 @@ typedef struct ht_format {
 
     /* [one] Instead of fitting: from stored companions. companions[i] belongs to facts()->stored[i] (NULL for
      * the weight and for one that the file lacks), of the size that stored[i] has; a HT_ROLE_STATE_JSON that
-     * is shorter in the file arrives padded with spaces. HT_REFUSED if they make no sense. */
+     * is shorter in the file arrives padded with spaces. decode() then gives, bit for bit, what it gave on
+     * the fitted grid. HT_REFUSED if they make no sense. */
     ht_status (*load)(const void* plan, const uint8_t* const* companions, void* grid, ht_error*) HT_NOEXCEPT;
 
     /* [any] Whole rows to stored bytes. Writes every byte of the band, padding included. */
@@ -237,12 +241,12 @@ typedef struct ht_format {
     void (*snap)(const void* plan, const void* grid, const ht_region*, const ht_view* in,
                  const ht_view* out) HT_NOEXCEPT;
 
-    /* [any] The derivative of the value by the code's number, per element: finite and > 0 (1 where nothing
-     * can move). */
+    /* [any] How much an element's value moves when its level (of table(), before `post`) moves by 1: finite
+     * and > 0, a magnitude where a scale is negative; 1 where nothing can move. */
     void (*sigma)(const void* plan, const void* grid, const ht_region*, const ht_view* out) HT_NOEXCEPT;
 
-    /* [any] The neighbours on the grid: the largest value <= x and the smallest >= x; beyond the ends both
-     * are the end. Where x lies on the grid both are x. */
+    /* [any] The neighbours among the values that rounding can give: the largest <= x and the smallest >= x;
+     * beyond the ends both are the end. Where x is such a value both are x. */
     void (*around)(const void* plan, const void* grid, const ht_region*, const ht_view* in, const ht_view* lo,
                    const ht_view* hi) HT_NOEXCEPT;
 
