@@ -10,6 +10,7 @@
 #include "core/linalg/gemm.hpp"
 #include "core/linalg/svd.hpp"
 #include "core/linalg/tiles.hpp"
+#include "core/rounding/candidate.hpp"
 #include "core/rounding/cpu_matrices.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/operation.hpp"
@@ -23,12 +24,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A matrix of the weights' size as its numbers are meant.
-struct Candidate {
-    ConstMatrixView at;
-    ht_space space;
-};
-
 class CpuProblem final : public Problem {
   public:
     explicit CpuProblem(RoundingTask task)
@@ -37,6 +32,7 @@ class CpuProblem final : public Problem {
           rows_(task_.weights.rows()),
           cols_(task_.weights.cols()),
           grid_(copy_of(*task_.grid)),
+          tiles_(format_, grid_, task_.weights),
           factors_(factors_of(task_.objective)),
           matrices_(task_.weights, *factors_, task_.matrices) {
         for (const Judge::Term& term : task_.judge.terms)
@@ -47,7 +43,7 @@ class CpuProblem final : public Problem {
         result_.nearest = score(stored(weights), p, nullptr);
         result_.best = result_.nearest;
         result_.codes = AlignedBytes(format_.weight_slice_bytes());
-        encode(weights);
+        tiles_.encode(weights, result_.codes.bytes());
         // Optimizers begin with it; remembered where it is small.
         if (!factors_->left.empty() && !factors_->right.empty()) nearest_p_ = std::move(p);
     }
@@ -87,8 +83,8 @@ class CpuProblem final : public Problem {
         const Candidate candidate = candidate_of(a, space);
         Projection(*factors_, rows_, cols_)(
             [&](const TilePlace& place, MatrixView e) {
-                value_tile(candidate, place, e);
-                subtract_weights(place, e);
+                tiles_.values(candidate, place, e);
+                tiles_.subtract_weights(place, e);
             },
             to);
         number(norm) = squared_norm(to);
@@ -217,50 +213,11 @@ class CpuProblem final : public Problem {
         });
     }
 
-    // ------------------------------------------------------------------------------------ values of tiles
-
-    ConstMatrixView weights_at(const TilePlace& at) const {
-        return task_.weights.view().block(at.row, at.col, at.rows, at.cols);
-    }
-    static ht_region region_of(const TilePlace& at) { return {at.row, at.col, at.rows, at.cols}; }
-
-    void value_tile(const Candidate& candidate, const TilePlace& at, MatrixView out) const {
-        const ConstMatrixView from = candidate.at.block(at.row, at.col, at.rows, at.cols);
-        if (candidate.space == HT_SPACE_VALUES) {
-            for (uint64_t i = 0; i < at.rows; ++i)
-                std::copy_n(from.row(i), at.cols, out.row(i));
-            return;
-        }
-        format_.snap(grid_, region_of(at), view_of(weights_at(at)), view_of(out));
-        Matrix sigma(at.rows, at.cols);
-        format_.sigma(grid_, region_of(at), view_of(sigma));
-        for (uint64_t i = 0; i < at.rows; ++i)
-            for (uint64_t j = 0; j < at.cols; ++j)
-                out.row(i)[j] += from.row(i)[j] * sigma.view().row(i)[j];
-    }
-
-    void stored_tile(const Candidate& candidate, const TilePlace& at, MatrixView out) const {
-        if (candidate.space == HT_SPACE_VALUES) {
-            const ConstMatrixView from = candidate.at.block(at.row, at.col, at.rows, at.cols);
-            format_.snap(grid_, region_of(at), view_of(from), view_of(out));
-            return;
-        }
-        value_tile(candidate, at, out);
-        format_.snap(grid_, region_of(at), view_of(out), view_of(out));
-    }
-
-    void subtract_weights(const TilePlace& at, MatrixView e) const {
-        const ConstMatrixView w = weights_at(at);
-        for (uint64_t i = 0; i < at.rows; ++i)
-            for (uint64_t j = 0; j < at.cols; ++j)
-                e.row(i)[j] -= w.row(i)[j];
-    }
+    // --------------------------------------------------------------------------------- judging and keeping
 
     MakeTile stored(const Candidate& candidate) const {
-        return [this, candidate](const TilePlace& at, MatrixView out) { stored_tile(candidate, at, out); };
+        return [this, candidate](const TilePlace& at, MatrixView out) { tiles_.stored(candidate, at, out); };
     }
-
-    // --------------------------------------------------------------------------------- judging and keeping
 
     // Of the values that `make` gives. p = A (value - W) B of the objective.
     Measured score(const MakeTile& make, MatrixView p, uint64_t* changed) {
@@ -270,8 +227,8 @@ class CpuProblem final : public Problem {
         project(
             [&](const TilePlace& at, MatrixView e) {
                 make(at, e);
-                if (changed) changes[at.index] = differing(at, e);
-                subtract_weights(at, e);
+                if (changed) changes[at.index] = tiles_.differing(at, e);
+                tiles_.subtract_weights(at, e);
                 double sum = 0;
                 for (uint64_t i = 0; i < at.rows; ++i)
                     for (uint64_t j = 0; j < at.cols; ++j)
@@ -299,21 +256,10 @@ class CpuProblem final : public Problem {
         Projection(factors, rows_, cols_)(
             [&](const TilePlace& at, MatrixView e) {
                 make(at, e);
-                subtract_weights(at, e);
+                tiles_.subtract_weights(at, e);
             },
             p);
         return squared_norm(p);
-    }
-
-    // How many elements are stored as something else than round to nearest.
-    uint64_t differing(const TilePlace& at, ConstMatrixView stored) const {
-        Matrix nearest(at.rows, at.cols);
-        format_.snap(grid_, region_of(at), view_of(weights_at(at)), view_of(nearest));
-        uint64_t n = 0;
-        for (uint64_t i = 0; i < at.rows; ++i)
-            for (uint64_t j = 0; j < at.cols; ++j)
-                n += stored.row(i)[j] != nearest.view().row(i)[j];
-        return n;
     }
 
     // Judges what would be stored, keeps it if it is the best, and returns its loss.
@@ -324,7 +270,7 @@ class CpuProblem final : public Problem {
         const bool better =
             judged(task_.judge, now, result_.nearest) < judged(task_.judge, result_.best, result_.nearest);
         if (better) {
-            encode(candidate);
+            tiles_.encode(candidate, result_.codes.bytes());
             if (best_grid_) best_grid_ = copy_of(grid_);
             result_.best = now;
             result_.improved = true;
@@ -333,52 +279,16 @@ class CpuProblem final : public Problem {
         return now.loss;
     }
 
-    void encode(const Candidate& candidate) {
-        const uint64_t most = rows_of_a_band(format_);
-        each_tile(pieces(rows_, most), [&](uint64_t band) {
-            const uint64_t row = band * most, rows = std::min(most, rows_ - row);
-            const ht_region region{row, 0, rows, cols_};
-            const auto bytes =
-                result_.codes.bytes().subspan(format_.band_offset(row), format_.band_bytes(row, rows));
-            if (candidate.space == HT_SPACE_VALUES)
-                return format_.encode(grid_, region, view_of(candidate.at.block(row, 0, rows, cols_)), bytes);
-            Matrix values(rows, cols_);
-            value_tile(candidate, {row, 0, rows, cols_, 0}, values);
-            format_.encode(grid_, region, view_of(values), bytes);
-        });
-    }
-
     // The candidate was judged by snap(); what is handed over is what decode() makes of its bytes.
-    void check_best() {
-        const uint64_t most = rows_of_a_band(format_);
-        std::vector<double> squares(pieces(rows_, most), 0);
-        each_tile(squares.size(), [&](uint64_t band) {
-            const uint64_t row = band * most, rows = std::min(most, rows_ - row);
-            const ht_region region{row, 0, rows, cols_};
-            Matrix values(rows, cols_);
-            format_.decode(
-                result_.grid, region,
-                result_.codes.bytes().subspan(format_.band_offset(row), format_.band_bytes(row, rows)),
-                view_of(values));
-            double sum = 0;
-            for (uint64_t i = 0; i < rows; ++i)
-                for (uint64_t j = 0; j < cols_; ++j) {
-                    const double e = static_cast<double>(values.view().row(i)[j]) -
-                                     static_cast<double>(task_.weights.view().row(row + i)[j]);
-                    sum += e * e;
-                }
-            squares[band] = sum;
-        });
-        double sum = 0;
-        for (const double one : squares)
-            sum += one;
+    void check_best() const {
         const double told = result_.best.squared_error;
-        if (!(std::fabs(sum - told) <= 1e-6 * std::max(sum, told)))
-            fail(Exit::plugin, format_.plugin(),
-                 "its stored bytes are not what its snap() told: a squared error of {:g} was judged, and "
-                 "{:g} is "
-                 "stored",
-                 told, sum);
+        const double stored = squared_error_of(result_.codes.bytes(), format_, result_.grid, task_.weights);
+        if (!(std::fabs(stored - told) <= 1e-6 * std::max(stored, told)))
+            fail(
+                Exit::plugin, format_.plugin(),
+                "its stored bytes are not what its snap() told: a squared error of {:g} was judged, and {:g} "
+                "is stored",
+                told, stored);
     }
 
     // ----------------------------------------------------------------------------------------------- trace
@@ -404,6 +314,7 @@ class CpuProblem final : public Problem {
     const FormatPlan& format_;
     uint64_t rows_, cols_;
     Grid grid_;
+    CandidateTiles tiles_;
     std::map<std::string, std::shared_ptr<const Factors>, std::less<>> known_factors_;
     std::shared_ptr<const Factors> factors_;
     std::vector<std::shared_ptr<const Factors>> term_factors_;
