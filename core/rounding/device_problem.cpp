@@ -69,8 +69,9 @@ class DeviceProblem final : public Problem {
             for (uint64_t i = 0; i <= terms_; ++i)  // places follow each other
                 numbers_.add(stream_, 0);
         }
-        weights_.upload(stream_, task.weights.data());
+        upload_weights();
         add_grid(*task.grid);
+        end_phase("upload");
         factors_ = factors_of(task.objective);
         for (const Judge::Term& term : task.judge.terms)
             term_factors_.push_back(factors_of(term.objective));
@@ -80,8 +81,10 @@ class DeviceProblem final : public Problem {
         score({weights_, HT_SPACE_VALUES}, p.at(), scores_ + terms_ + 1);
         for (double* const list : {nearest_scores_, best_scores_})
             stream_.copy(list, scores_, (terms_ + 2) * sizeof(double));
+        // Optimizers begin with it; remembered where it is small.
+        if (!factors_->left.empty() && !factors_->right.empty()) nearest_p_ = std::move(p);
         stream_.wait();
-        start_ = std::chrono::steady_clock::now();
+        end_phase("directions");
     }
 
     Shape shape() const override {
@@ -160,7 +163,16 @@ class DeviceProblem final : public Problem {
 
     void project_stored(ht_mat a, ht_space space, ht_mat p, ht_num norm) override {
         begin_row();
-        offer(candidate_of(a, space), projected(p).at(), number(norm));
+        const DeviceMatrix& to = projected(p);
+        if (a != HT_MAT_WEIGHTS || space != HT_SPACE_VALUES || nearest_p_.empty())
+            return offer(candidate_of(a, space), to.at(), number(norm));
+        stream_.copy(to.at(), nearest_p_.at(), to.bytes());
+        stream_.copy(number(norm), nearest_scores_ + terms_ + 1, sizeof(double));
+        if (!task_.trace) return;
+        stream_.copy(scores_, nearest_scores_, (terms_ + 2) * sizeof(double));
+        for (double* const none : {changed_, kept_})
+            stream_.copy(none, zero_, sizeof(double));
+        note_candidate();
     }
 
     void lift_add(ht_mat to, ht_num alpha, ht_mat p) override {
@@ -212,6 +224,7 @@ class DeviceProblem final : public Problem {
         same_shape(weights_, values, "refit()");
         const Matrix host = downloaded(values);
         add_grid(fitted_grid(format_, host));
+        nearest_p_ = {};
     }
 
     void set(ht_num to, double value) override { numbers_.set(stream_, number(to), value); }
@@ -230,6 +243,8 @@ class DeviceProblem final : public Problem {
     }
 
     RoundingResult finish() override {
+        stream_.wait();
+        end_phase("learning");
         RoundingResult result;
         result.candidates = candidates_;
         result.trace = std::move(trace_);
@@ -245,6 +260,8 @@ class DeviceProblem final : public Problem {
         const double stored = encode(kept, own, result.codes);
         check(stored, result.best.squared_error);
         result.grid = std::move(own.host);
+        end_phase("encoding");
+        result.phases = std::move(phases_);
         return result;
     }
 
@@ -314,6 +331,30 @@ class DeviceProblem final : public Problem {
         stream_.copy(host.data(), from.at(), from.bytes());
         stream_.wait();
         return host;
+    }
+
+    // Through pinned memory, which all threads fill: one thread copies slower than the device reads.
+    void upload_weights() {
+        constexpr uint64_t piece = 32u << 20;
+        DeviceBuffer staging[2];
+        for (DeviceBuffer& one : staging)
+            one = DeviceBuffer(device_, std::min(piece, weights_.bytes()), DeviceBuffer::Place::pinned);
+        const auto* const from = reinterpret_cast<const std::byte*>(task_.weights.data());
+        auto* const to = reinterpret_cast<std::byte*>(weights_.at());
+        for (uint64_t first = 0, i = 0; first < weights_.bytes(); first += piece, ++i) {
+            const uint64_t n = std::min(piece, weights_.bytes() - first);
+            copy_on_all_threads(staging[i % 2].data(), from + first, n);
+            if (i > 0) stream_.wait();  // for the piece before, whose memory is filled next
+            stream_.copy(to + first, staging[i % 2].data(), n);
+        }
+        stream_.wait();
+    }
+
+    static void copy_on_all_threads(std::byte* to, const std::byte* from, uint64_t bytes) {
+        constexpr uint64_t piece = 1u << 20;
+        each_tile(pieces(bytes, piece), [&](uint64_t i) {
+            std::memcpy(to + i * piece, from + i * piece, std::min(piece, bytes - i * piece));
+        });
     }
 
     // Objectives of the same name share their factors.
@@ -586,7 +627,13 @@ class DeviceProblem final : public Problem {
              told, stored);
     }
 
-    // ----------------------------------------------------------------------------------------------- trace
+    // ------------------------------------------------------------------------------------ phases and trace
+
+    void end_phase(const char* name) {
+        const auto now = std::chrono::steady_clock::now();
+        phases_[name] = std::chrono::duration<double>(now - start_).count();
+        start_ = now;
+    }
 
     void begin_row() {
         if (task_.trace) trace_.emplace_back();
@@ -612,7 +659,7 @@ class DeviceProblem final : public Problem {
     DeviceNumbers numbers_;
     SquaredSums sums_;
     const uint64_t rows_, cols_, band_rows_;
-    DeviceMatrix weights_, best_, band_, sigma_, nearest_, lo_, hi_;
+    DeviceMatrix weights_, best_, band_, nearest_p_, sigma_, nearest_, lo_, hi_;
     DeviceBuffer op_sums_;
     uint32_t large_left_;
     double *one_, *zero_, *ignored_, *changed_, *kept_, *improved_;
@@ -631,7 +678,8 @@ class DeviceProblem final : public Problem {
     bool stopped_ = false;
     uint64_t stops_ = 0, candidates_ = 0;
     std::vector<TraceRow> trace_;
-    std::chrono::steady_clock::time_point start_;
+    std::map<std::string, double> phases_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();  // of the phase
 };
 
 const ht_kernels* kernels_of(const Optimizer& optimizer) {

@@ -41,6 +41,7 @@ struct RoundingResult {
     bool improved = false;  // better than round to nearest
     uint64_t candidates = 0;
     std::vector<TraceRow> trace;
+    std::map<std::string, double> phases = {};  // what took how many seconds, as far as it was measured
 };
 
 // ht_problem in C++, for one device. Calls come from one thread; they may return before the work is done,

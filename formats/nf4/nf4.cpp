@@ -5,12 +5,15 @@
 #include <string>
 #include <string_view>
 
+#include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/bitsandbytes_state.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 #include "nf4_kernels.hpp"
 #include "nf4_variants.hpp"
+
+HALFTONE_KERNEL_IMAGE(nf4_device)
 
 namespace halftone::nf4 {
 
@@ -60,7 +63,7 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, uint64_t block, bool
     parts.scaling = genuine ? toolbox::Scaling::multiply : toolbox::Scaling::divide;
     parts.fit = fit;
     parts.input_scale = HT_INPUT_SCALE_NEVER;
-    parts.variant = genuine ? 1 : 0;
+    parts.variant = genuine ? 1 : 0;  // as in nf4_device.cu
     parts.packing = genuine ? toolbox::Packing::high_nibble_first : toolbox::Packing::low_nibble_first;
     parts.pre = genuine ? Bitsandbytes::pre : Comfy::pre;
     parts.zeros_have_scales_of_one = false;
@@ -153,6 +156,10 @@ class Nf4 : public toolbox::ScalarFormat {
         if (source_.wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
         const int64_t shape[] = {static_cast<int64_t>(source_.rows), static_cast<int64_t>(source_.cols)};
         sink.wholes("orig_shape", shape);
+    }
+
+    static const void* extension(std::string_view id) {
+        return toolbox::scalar_kernels_extension<Nf4>(id, kernel_image(HALFTONE_IMAGE(nf4_device)));
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

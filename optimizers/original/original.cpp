@@ -5,9 +5,12 @@
 // so a thousand iterations are a recursion of one number, and its outcome is applied once.
 
 #include <halftone/ext/draft/optimizer.hpp>
+#include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/device.hpp>
 
 #include "schedule.hpp"
+
+HALFTONE_KERNEL_IMAGE(original_device)
 
 namespace halftone::original {
 namespace {
@@ -53,6 +56,11 @@ class Original {
     };
 
     static constexpr const ht_op* ops[] = {&start};
+
+    static const void* extension(std::string_view id) {
+        static const ht_kernels kernels = all_kernels(kernel_image(HALFTONE_IMAGE(original_device)));
+        return id == HT_OPTIMIZER_KERNELS && kernels.bytes > 0 ? &kernels : nullptr;
+    }
 
     static uint32_t matrices(const Options&) { return 2; }
 

@@ -4,6 +4,8 @@
 // On disk, for a matrix of M x N:   .weight  I8 [M, N]  the codes      .weight_scale  F32 [M]  the scales
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 #include <halftone/format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
@@ -39,7 +41,7 @@ class Thirds {
                         {HT_ROLE_SCALE, ".weight_scale", HT_DTYPE_F32, {rows_}}};
         facts.granule_rows = 1;  // rows do not depend on each other, so a band may be any number of rows
         facts.granule_bytes = cols_;
-        facts.grid_bytes = rows_ * sizeof(float);  // the grid is the scales
+        facts.grid_bytes = sizeof(Levels) + 2 * rows_ * sizeof(float);  // scales and where a row is cut
         facts.scale_kind = HT_SCALE_ROW;
         facts.input_scale = HT_INPUT_SCALE_NEVER;
         return facts;
@@ -61,6 +63,12 @@ class Thirds {
         source.shape[1] = source.cols = weight->shape[1];
     }
 
+    // The grid arrives zeroed; the levels are the same for every matrix.
+    void begin(std::byte* grid) const {
+        const float below_1 = std::nextafter(-1.0f, -2.0f), infinity = std::numeric_limits<float>::infinity();
+        *reinterpret_cast<Levels*>(grid) = {{-1, 0, 1}, {below_1, 1, infinity}};
+    }
+
     // Called for many bands at once, on many threads: each writes its own rows' part of the grid and nothing
     // else. column_weight, if there is one, says how much each column matters.
     void fit_band(const Band& band, const float* column_weight, std::byte* grid) const {
@@ -71,13 +79,16 @@ class Thirds {
                 sum += weight * std::abs(band.at(i, j));
                 count += weight;
             }
-            scales(grid)[band.region.row + i] = count > 0 ? static_cast<float>(sum / count) : 0;
+            set_scale(grid, band.region.row + i, count > 0 ? static_cast<float>(sum / count) : 0);
         }
     }
     // The other way to a grid: from what a file holds, in the order of facts().stored.
     void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
         if (!companions[1]) throw Refused("its .weight_scale is missing");
-        std::memcpy(grid, companions[1], rows_ * sizeof(float));
+        std::vector<float> scales(rows_);
+        std::memcpy(scales.data(), companions[1], rows_ * sizeof(float));
+        for (uint64_t i = 0; i < rows_; ++i)
+            set_scale(grid, i, scales[i]);
     }
 
     void encode(const std::byte* grid, const Band& band, uint8_t* bytes) const {
@@ -91,7 +102,7 @@ class Thirds {
                 out.at(i, j) = static_cast<float>(static_cast<int8_t>(*bytes++)) * scale_of(grid, out, i);
     }
     void companion(const std::byte* grid, uint32_t, uint8_t* out) const {
-        std::memcpy(out, grid, rows_ * sizeof(float));
+        std::memcpy(out, scales(grid), rows_ * sizeof(float));
     }
 
     // For optimizers, on any rectangle: the grid's value for x (as decode(encode()) gives it, bit for bit),
@@ -116,10 +127,29 @@ class Thirds {
         });
     }
 
+    // Optional: the same rounding as numbers, so that a device can do it without a kernel of ours. Divided by
+    // what a row is cut at, a weight goes to 0 from -1 to 1.
+    ht_table table(const std::byte* grid) const {
+        const Levels& levels = *reinterpret_cast<const Levels*>(grid);
+        return {sizeof(ht_table), 3,      1, /*divide*/ 1, levels.level, levels.upper, scales(grid) + rows_,
+                scales(grid),     nullptr};
+    }
+
   private:
-    static float* scales(std::byte* grid) { return reinterpret_cast<float*>(grid); }
+    // The front of the grid; scales follow, and then what the rows are cut at.
+    struct Levels {
+        float level[3], upper[3];
+    };
+    static const float* scales(const std::byte* grid) {
+        return reinterpret_cast<const float*>(grid + sizeof(Levels));
+    }
+    void set_scale(std::byte* grid, uint64_t row, float scale) const {
+        auto* const scales = reinterpret_cast<float*>(grid + sizeof(Levels));
+        scales[row] = scale;
+        scales[rows_ + row] = dead_zone_ * scale;
+    }
     static float scale_of(const std::byte* grid, const Band& band, uint64_t i) {
-        return reinterpret_cast<const float*>(grid)[band.region.row + i];
+        return scales(grid)[band.region.row + i];
     }
     int code(float x, float scale) const { return std::abs(x) > dead_zone_ * scale ? (x > 0 ? 1 : -1) : 0; }
     template <class Work>

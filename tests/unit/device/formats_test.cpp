@@ -16,11 +16,13 @@ struct Mode {
     std::vector<std::pair<std::string, std::string>> choices;
     uint64_t rows_of = 1, cols_of = 1;  // what shapes are multiples of
     int64_t block = 0;
+    ht_dialect dialect = HT_DIALECT_COMFY;
 
     std::string name() const {
         std::string name = format;
         for (const auto& [key, value] : choices)
             name += " " + key + "=" + value;
+        if (dialect == HT_DIALECT_BITSANDBYTES) name += " (bitsandbytes)";
         return name + (block ? " block_size=" + std::to_string(block) : "");
     }
     std::shared_ptr<const FormatPlan> plan(uint64_t rows, uint64_t cols) const {
@@ -30,8 +32,13 @@ struct Mode {
             given[key] = {value, ""};
         if (block) given["block_size"] = {block, ""};
         const OptionValues values = OptionValues::resolve(made->library().options(), given, format);
-        return made->prepare(
-            {.dtype = HT_DTYPE_F32, .shape = {rows, cols}, .experts = 1, .rows = rows, .cols = cols}, values);
+        return made->prepare({.dtype = HT_DTYPE_F32,
+                              .dialect = dialect,
+                              .shape = {rows, cols},
+                              .experts = 1,
+                              .rows = rows,
+                              .cols = cols},
+                             values);
     }
 };
 
@@ -50,7 +57,8 @@ std::vector<Mode> modes() {
         add({"int8", {{"scaling", "lode"}, {"scale", scale}}, 1, 16, 16});
         add({"int8", {{"scaling", "tensor"}, {"scale", scale}}});
         add({"int8", {{"scaling", "row"}, {"scale", scale}}});
-        add({"nf4", {{"scale", scale}}, 1, 2, 64});
+        add({"nf4", {{"scale", scale}}, 8, 16, 64});
+        add({"nf4", {{"scale", scale}}, 1, 1, 64, HT_DIALECT_BITSANDBYTES});
         add({"nvfp4", {{"scale", scale}}, 16, 16});
     }
     add({"acme.thirds", {}});

@@ -162,8 +162,7 @@ class ScalarFormat : public ScalarFit {
 
     // Whether scalar_kernels.cuh has a kernel that does what this plan does.
     bool on_device(std::string_view kernel) const {
-        return !(packed() && (kernel == "encode" || kernel == "decode")) &&
-               !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
+        return !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
     }
 
     ht_table table(const std::byte* grid) const {

@@ -1,5 +1,5 @@
-// The kernels of a scalar format (scalar_format.hpp) for devices, made from the same elements as its loops for
-// the CPU and giving the same bits. A file.cu of the format names its variants, in the order of
+// The kernels of a scalar format (scalar_format.hpp) for devices, made from the same elements as its loops
+// for the CPU and giving the same bits. A file.cu of the format names its variants, in the order of
 // ScalarFormat::Parts::variant:
 //
 //     struct E4m3fnVariant {
@@ -120,9 +120,11 @@ __device__ void fit_band(const ht_kernel_args& args) {
             const uint64_t begin = g * h.group_cols, whole = h.rows * h.cols;
             const uint64_t end = begin + h.group_cols < whole ? begin + h.group_cols : whole;
             for (uint64_t place = begin + lane; place < end; place += 32)
-                bits = max(bits, bits_of(at(args.in, place / h.cols - region.row, place % h.cols)) & 0x7FFFFFFF);
+                bits =
+                    max(bits, bits_of(at(args.in, place / h.cols - region.row, place % h.cols)) & 0x7FFFFFFF);
         } else {
-            const uint64_t across = grid.across(), row = g / across * h.group_rows, col = g % across * h.group_cols;
+            const uint64_t across = grid.across(), row = g / across * h.group_rows,
+                           col = g % across * h.group_cols;
             const uint64_t row_end = row + h.group_rows < h.rows ? row + h.group_rows : h.rows;
             const uint64_t col_end = col + h.group_cols < h.cols ? col + h.group_cols : h.cols;
             for (uint64_t i = row; i < row_end; ++i)
@@ -138,14 +140,41 @@ __device__ void fit_band(const ht_kernel_args& args) {
     }
 }
 
+// The code of element (i, j) of a region.
+template <class Variant>
+__device__ uint8_t code_of(const ScalarGrid& grid, const ht_kernel_args& args, uint64_t i, uint64_t j,
+                           uint64_t group) {
+    const float pre = grid.pre[group];
+    const float t = pre == grid.to_zero() ? 0.0f : grid.scaled(at(args.in, i, j), pre);
+    return static_cast<uint8_t>(Variant::Element::encode(t));
+}
+
+// Where two codes share a byte, a thread makes it: neighbours in the flattened band, which may cross rows.
+template <class Variant>
+__device__ void encode_nibbles(const ScalarGrid& grid, const ht_kernel_args& args) {
+    const uint64_t cols = args.region.cols, n = args.region.rows * cols;
+    const uint64_t step = gridDim.x * static_cast<uint64_t>(blockDim.x);
+    for (uint64_t byte = blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x; 2 * byte < n;
+         byte += step) {
+        uint64_t i = 2 * byte / cols, j = 2 * byte - i * cols;
+        uint8_t codes[2] = {0, static_cast<uint8_t>(Variant::Element::encode(0.0f))};
+        for (uint32_t k = 0; k < 2 && 2 * byte + k < n; ++k) {
+            codes[k] = code_of<Variant>(grid, args, i, j, grid.group(grid.row_base(args.region.row + i), j));
+            if (++j == cols) {
+                j = 0;
+                ++i;
+            }
+        }
+        args.band[byte] = two_nibbles(codes[0], codes[1], grid.header.packing);
+    }
+}
+
 template <class Variant>
 __device__ void encode(const ht_kernel_args& args) {
-    using Element = typename Variant::Element;
     const ScalarGrid grid(args.grid);
+    if (grid.header.packing != Packing::bytes) return encode_nibbles<Variant>(grid, args);
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
-        const float pre = grid.pre[group];
-        const float t = pre == grid.to_zero() ? 0.0f : grid.scaled(at(args.in, i, j), pre);
-        args.band[i * args.region.cols + j] = static_cast<uint8_t>(Element::encode(t));
+        args.band[i * args.region.cols + j] = code_of<Variant>(grid, args, i, j, group);
     });
 }
 
@@ -153,9 +182,12 @@ template <class Variant>
 __device__ void decode(const ht_kernel_args& args) {
     using Element = typename Variant::Element;
     const ScalarGrid grid(args.grid);
+    const Packing packing = grid.header.packing;
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
-        const auto code = static_cast<typename Element::Code>(args.band[i * args.region.cols + j]);
-        at(args.out, i, j) = Element::decode(code) * grid.post[group];
+        const uint64_t place = i * args.region.cols + j;
+        const uint8_t code =
+            packing == Packing::bytes ? args.band[place] : nibble_at(args.band[place / 2], place, packing);
+        at(args.out, i, j) = Element::decode(static_cast<typename Element::Code>(code)) * grid.post[group];
     });
 }
 
@@ -165,8 +197,9 @@ __device__ void snap(const ht_kernel_args& args) {
     const ScalarGrid grid(args.grid);
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
         const float pre = grid.pre[group], x = at(args.in, i, j);
-        at(args.out, i, j) =
-            pre == grid.to_zero() ? 0.0f : Element::decode(Element::encode(grid.scaled(x, pre))) * grid.post[group];
+        const float level =
+            pre == grid.to_zero() ? 0.0f : Element::decode(Element::encode(grid.scaled(x, pre)));
+        at(args.out, i, j) = level * grid.post[group];
     });
 }
 
@@ -174,7 +207,8 @@ template <class Variant>
 __device__ void sigma(const ht_kernel_args& args) {
     const ScalarGrid grid(args.grid);
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
-        at(args.out, i, j) = grid.pre[group] == grid.to_zero() ? 1.0f : grid.post[group];
+        const float post = fabsf(grid.post[group]);
+        at(args.out, i, j) = grid.pre[group] == grid.to_zero() || !(post > 0) ? 1.0f : post;
     });
 }
 
@@ -185,7 +219,10 @@ __device__ void around(const ht_kernel_args& args) {
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
         const float pre = grid.pre[group], post = grid.post[group], x = at(args.in, i, j);
         float lo = 0, hi = 0;
-        if (pre != grid.to_zero()) {
+        if (pre == grid.to_zero()) {
+        } else if constexpr (requires { Element::around(x, post, lo, hi); }) {
+            Element::around(x, post, lo, hi);
+        } else {
             const auto code = Element::encode(grid.scaled(x, pre));
             const float nearest = Element::decode(code) * post;
             lo = nearest <= x ? nearest : Element::decode(Element::below(code)) * post;
@@ -214,11 +251,11 @@ __device__ void for_variant(uint32_t variant, Work work) {
 }  // namespace v1
 }  // namespace halftone
 
-#define HALFTONE_SCALAR_KERNEL(name, ...)                                                               \
-    extern "C" __global__ void name(ht_kernel_args args) {                                              \
-        namespace on_device = halftone::toolbox::on_device;                                             \
-        const auto& header = *static_cast<const halftone::toolbox::ScalarGridHeader*>(args.grid);       \
-        on_device::for_variant<__VA_ARGS__>(header.variant,                                             \
+#define HALFTONE_SCALAR_KERNEL(name, ...)                                                              \
+    extern "C" __global__ void name(ht_kernel_args args) {                                             \
+        namespace on_device = halftone::toolbox::on_device;                                            \
+        const auto& header = *static_cast<const halftone::toolbox::ScalarGridHeader*>(args.grid);      \
+        on_device::for_variant<__VA_ARGS__>(header.variant,                                            \
                                             [&]<class Variant>() { on_device::name<Variant>(args); }); \
     }
 #define HALFTONE_SCALAR_KERNELS(...)              \
