@@ -17,7 +17,7 @@ constexpr std::array<Section, 13> all_sections = {{
     {"fallback", Shape::once, true, "how to store the matrices that the profile would keep"},
     {"rounding", Shape::once, false, "what learned rounding minimizes"},
     {"bias", Shape::once, false, "correction of biases"},
-    {"run", Shape::once, false, "the resources of a run; nothing here changes the output"},
+    {"run", Shape::once, false, "the resources of a run; they change no byte that is rounded to nearest"},
     {"report", Shape::once, false, "reports beside the summary"},
 }};
 

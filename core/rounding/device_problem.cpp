@@ -16,6 +16,7 @@
 #include "core/rounding/device_projection.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/operation.hpp"
+#include "core/rounding/staged_copies.hpp"
 #include "core/rounding/views.hpp"
 
 namespace halftone {
@@ -48,6 +49,7 @@ class DeviceProblem final : public Problem {
           stream_(device_),
           numbers_(device_),
           sums_(device_),
+          staged_(device_),
           rows_(task.weights.rows()),
           cols_(task.weights.cols()),
           band_rows_(rows_of_device_bands(format_)),
@@ -69,7 +71,7 @@ class DeviceProblem final : public Problem {
             for (uint64_t i = 0; i <= terms_; ++i)  // places follow each other
                 numbers_.add(stream_, 0);
         }
-        upload_weights();
+        staged_.upload(stream_, weights_.at(), task.weights.data(), weights_.bytes());
         add_grid(*task.grid);
         end_phase("upload");
         factors_ = factors_of(task.objective);
@@ -333,30 +335,6 @@ class DeviceProblem final : public Problem {
         return host;
     }
 
-    // Through pinned memory, which all threads fill: one thread copies slower than the device reads.
-    void upload_weights() {
-        constexpr uint64_t piece = 32u << 20;
-        DeviceBuffer staging[2];
-        for (DeviceBuffer& one : staging)
-            one = DeviceBuffer(device_, std::min(piece, weights_.bytes()), DeviceBuffer::Place::pinned);
-        const auto* const from = reinterpret_cast<const std::byte*>(task_.weights.data());
-        auto* const to = reinterpret_cast<std::byte*>(weights_.at());
-        for (uint64_t first = 0, i = 0; first < weights_.bytes(); first += piece, ++i) {
-            const uint64_t n = std::min(piece, weights_.bytes() - first);
-            copy_on_all_threads(staging[i % 2].data(), from + first, n);
-            if (i > 0) stream_.wait();  // for the piece before, whose memory is filled next
-            stream_.copy(to + first, staging[i % 2].data(), n);
-        }
-        stream_.wait();
-    }
-
-    static void copy_on_all_threads(std::byte* to, const std::byte* from, uint64_t bytes) {
-        constexpr uint64_t piece = 1u << 20;
-        each_tile(pieces(bytes, piece), [&](uint64_t i) {
-            std::memcpy(to + i * piece, from + i * piece, std::min(piece, bytes - i * piece));
-        });
-    }
-
     // Objectives of the same name share their factors.
     std::shared_ptr<const DeviceFactors> factors_of(const Objective& objective) {
         auto& known = known_factors_[objective.name];
@@ -584,12 +562,10 @@ class DeviceProblem final : public Problem {
                 own.device.decode(stream_, region, bytes.data(), band_.view());
                 sums_.run(stream_, {.n = n * cols_, .value = band_.at(), .weights = weights_.at(row)},
                           row > 0, ignored_);
-                stream_.copy(to.data(), bytes.data(), to.size());
-                stream_.wait();
+                staged_.download(stream_, to.data(), bytes.data(), to.size());
             } else {
                 Matrix values(n, cols_);
-                stream_.copy(values.data(), band_.at(), n * cols_ * sizeof(float));
-                stream_.wait();
+                staged_.download(stream_, values.data(), band_.at(), n * cols_ * sizeof(float));
                 encode_on_cpu(region, values, own.host, to, error);
             }
         }
@@ -658,6 +634,7 @@ class DeviceProblem final : public Problem {
     DeviceStream stream_;
     DeviceNumbers numbers_;
     SquaredSums sums_;
+    StagedCopies staged_;
     const uint64_t rows_, cols_, band_rows_;
     DeviceMatrix weights_, best_, band_, nearest_p_, sigma_, nearest_, lo_, hi_;
     DeviceBuffer op_sums_;
