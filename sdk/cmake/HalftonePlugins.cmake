@@ -64,14 +64,18 @@ function(halftone_kernel_images target)
   list(APPEND flags -gencode arch=compute_${lowest},code=compute_${lowest})
   foreach(file ${ARGN})
     get_filename_component(name ${file} NAME_WE)
-    set(image ${CMAKE_CURRENT_BINARY_DIR}/${target}-${name}.fatbin)
+    set(image ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin) # shared by the targets of a folder
     set(source ${CMAKE_CURRENT_BINARY_DIR}/${target}-${name}.c)
-    if(HALFTONE_NVCC_FOUND)
+    get_property(made DIRECTORY PROPERTY HALFTONE_KERNEL_IMAGES)
+    if(HALFTONE_NVCC_FOUND AND NOT image IN_LIST made)
+      set_property(DIRECTORY APPEND PROPERTY HALFTONE_KERNEL_IMAGES ${image})
       set(includes "-I$<JOIN:$<TARGET_PROPERTY:halftone::sdk,INTERFACE_INCLUDE_DIRECTORIES>,$<SEMICOLON>-I>")
       add_custom_command(
         OUTPUT ${image}
         COMMAND ${HALFTONE_NVCC} ${flags} "${includes}" -MD -MF ${image}.d -o ${image} ${CMAKE_CURRENT_SOURCE_DIR}/${file}
         DEPENDS ${file} DEPFILE ${image}.d COMMENT "Compiling ${file} into a fatbin" COMMAND_EXPAND_LISTS VERBATIM)
+    endif()
+    if(HALFTONE_NVCC_FOUND)
       set(HALFTONE_IMAGE_DATA ".incbin \\\"${image}\\\"")
     else()
       set(HALFTONE_IMAGE_DATA "")
