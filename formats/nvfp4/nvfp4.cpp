@@ -1,17 +1,13 @@
 // NVFP4: e2m1 in blocks of 16 along a row, an e4m3 scale per block, a float32 scale for the whole.
 
-#include <algorithm>
 #include <cfloat>
-#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include <halftone/format.hpp>
 #include <halftone/toolbox/blocked_scales.hpp>
 #include <halftone/toolbox/float4.hpp>
-#include <halftone/toolbox/scalar_levels.hpp>
-#include <halftone/toolbox/scale_search.hpp>
+#include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 #include "nvfp4_kernels.hpp"
@@ -34,28 +30,27 @@ constexpr DtypeName dtype_names[] = {{HT_DTYPE_BF16, "torch.bfloat16"},
                                      {HT_DTYPE_F32, "torch.float32"},
                                      {HT_DTYPE_F64, "torch.float64"}};
 
-// Runs along rows that the kernels take: whole rows, or pieces of whole blocks gathered into a buffer where a
-// view has gaps between its columns.
-constexpr uint64_t strip = 512;
-
-const float* gathered(const Band& in, uint64_t i, uint64_t j, uint64_t n, float* buffer) {
-    if (in.contiguous_rows()) return &in.at(i, j);
-    for (uint64_t k = 0; k < n; ++k)
-        buffer[k] = in.at(i, j + k);
-    return buffer;
-}
-float* place(const Band& out, uint64_t i, uint64_t j, float* buffer) {
-    return out.contiguous_rows() ? &out.at(i, j) : buffer;
-}
-void spread(const Band& out, uint64_t i, uint64_t j, uint64_t n, const float* buffer) {
-    if (out.contiguous_rows()) return;
-    for (uint64_t k = 0; k < n; ++k)
-        out.at(i, j + k) = buffer[k];
+toolbox::ScalarFit::Parts parts(const ht_source& source) {
+    const auto& levels = toolbox::scalar_levels<toolbox::E2m1>();
+    const auto groups = toolbox::ScaleGroups::tile(source.rows, source.cols, 1, block);
+    const uint64_t rows = up(source.rows, 16), cols = up(source.cols, block);
+    const toolbox::BlockedScales scales{source.rows, cols / block};
+    toolbox::ScalarFit::Parts parts{kernels(cpu_level()).scalar, levels, groups, nullptr, {}};
+    parts.stored = {
+        {HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {rows, cols / 2}},
+        {HT_ROLE_SCALE, ".weight_scale", HT_DTYPE_F8_E4M3, {scales.padded_rows(), scales.padded_cols()}},
+        {HT_ROLE_SCALE_2, ".weight_scale_2", HT_DTYPE_F32, {}}};
+    parts.scaling = toolbox::Scaling::divide;
+    parts.packing = toolbox::Packing::high_nibble_first;
+    parts.zeros_have_scales_of_one = false;
+    return parts;
 }
 
 }  // namespace
 
-class Nvfp4 {
+// The scalar format's part is to round by blocks, once their steps are known; the two levels of scales, and
+// the padding of what is stored, are here.
+class Nvfp4 : public toolbox::ScalarFormat {
   public:
     static constexpr PluginInfo info{"nvfp4", "1.0.0",
                                      "4-bit floating point in blocks of 16 with two levels of scales", "MIT"};
@@ -71,7 +66,8 @@ class Nvfp4 {
     };
 
     Nvfp4(const ht_source& source, const Options& options)
-        : source_(source),
+        : ScalarFormat(parts(source)),
+          source_(source),
           blocks_(up(source.cols, block) / block),
           stored_rows_(up(source.rows, 16)),
           scales_{source.rows, blocks_},
@@ -94,21 +90,11 @@ class Nvfp4 {
     }
 
     Facts facts() const {
-        Facts facts;
-        facts.stored = {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_U8, {stored_rows_, row_bytes()}},
-                        {HT_ROLE_SCALE,
-                         ".weight_scale",
-                         HT_DTYPE_F8_E4M3,
-                         {scales_.padded_rows(), scales_.padded_cols()}},
-                        {HT_ROLE_SCALE_2, ".weight_scale_2", HT_DTYPE_F32, {}}};
+        Facts facts = ScalarFormat::facts();
         facts.granule_bytes = row_bytes();
-        facts.grid_bytes = grid_bytes();
+        facts.grid_bytes += sizeof(float) + groups().count();
         facts.passes = 1;
         facts.partial_bytes = sizeof(float);
-        facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
-        facts.scale_kind = HT_SCALE_TILE;
-        facts.scale_rows = 1;
-        facts.scale_cols = block;
         return facts;
     }
 
@@ -160,122 +146,69 @@ class Nvfp4 {
         source.experts = 1;
     }
 
-    void begin(std::byte* grid) const {
-        std::memcpy(grid + at_level, levels().level.data(), level_bytes);
-        std::memcpy(grid + at_upper, levels().upper.data(), level_bytes);
-    }
-
     void fit_pass(uint32_t, const Band& in, const float*, const std::byte*, void* partials) const {
         auto* const amax = static_cast<float*>(partials);
-        float buffer[strip] = {};
-        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t) {
-            amax[i] = std::max(amax[i], kernels_.largest(gathered(in, i, j, n, buffer), n));
+        each_run(in, [&](uint64_t i, uint64_t, const float* x, uint64_t n, uint64_t) {
+            amax[i] = std::max(amax[i], kernels_.scalar.largest(x, n));
         });
     }
 
     // Where the largest magnitude is 0, or so small that this scale would be, every block is one of zeros.
     void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
-        const float scale = kernels_.largest(static_cast<const float*>(partials), n) / 2688;
-        *at(grid).tensor_scale = scale > 0 ? scale : 1;
+        const float scale = kernels_.scalar.largest(static_cast<const float*>(partials), n) / 2688;
+        *scales_in(grid).of_all = scale > 0 ? scale : 1;
     }
 
     void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
         const Fitted to = at(grid);
-        float buffer[strip] = {};
-        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
-            kernels_.fit(gathered(in, i, j, n, buffer), n, *to.tensor_scale, search_,
-                         column_weight ? column_weight + j : nullptr, to.scale + g, to.pre + g, to.post + g);
+        const Scales scales = scales_in(grid);
+        each_run(in, [&](uint64_t, uint64_t j, const float* x, uint64_t n, uint64_t g) {
+            kernels_.fit(x, n, *scales.of_all, search_, column_weight ? column_weight + j : nullptr,
+                         scales.of_block + g, to.pre + g, to.post + g);
         });
     }
 
     void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
         if (!companions[1]) throw Refused("there is no .weight_scale");
         if (!companions[2]) throw Refused("there is no .weight_scale_2");
-        const Fitted to = at(grid);
-        std::memcpy(to.tensor_scale, companions[2], sizeof(float));
-        if (!(*to.tensor_scale >= 0) || *to.tensor_scale > FLT_MAX / 2688)
-            throw Refused(".weight_scale_2 is " + std::to_string(*to.tensor_scale) + ", which is no scale");
-        scales_.read(companions[1], to.scale);
-        for (uint64_t g = 0; g < groups(); ++g)
-            if (to.scale[g] > 0x7E)
+        const Scales scales = scales_in(grid);
+        std::memcpy(scales.of_all, companions[2], sizeof(float));
+        if (!(*scales.of_all >= 0) || *scales.of_all > FLT_MAX / 2688)
+            throw Refused(".weight_scale_2 is " + std::to_string(*scales.of_all) + ", which is no scale");
+        scales_.read(companions[1], scales.of_block);
+        for (uint64_t g = 0; g < groups().count(); ++g)
+            if (scales.of_block[g] > 0x7E)
                 throw Refused("the scale of block " + std::to_string(g % blocks_) + " of row " +
                               std::to_string(g / blocks_) + " in .weight_scale is negative or NaN");
-        kernels_.steps(to.scale, groups(), *to.tensor_scale, to.pre, to.post);
+        kernels_.steps(scales.of_block, groups().count(), *scales.of_all, at(grid).pre, at(grid).post);
     }
 
     void encode(const std::byte* grid, const Band& in, uint8_t* bytes) const {
-        const Fitted from = at(grid);
-        float buffer[strip] = {};
-        strips(in.region, in.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
-            kernels_.encode(gathered(in, i, j, n, buffer), n, from.pre + g, bytes + i * row_bytes() + j / 2);
+        const float* const pre = at(grid).pre;
+        each_run(in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t g) {
+            kernels_.encode(x, n, pre + g, bytes + i * row_bytes() + j / 2);
         });
         if (in.region.row + in.region.rows == source_.rows)
             std::memset(bytes + in.region.rows * row_bytes(), 0, (stored_rows_ - source_.rows) * row_bytes());
     }
 
     void decode(const std::byte* grid, const uint8_t* bytes, const Band& out) const {
-        const Fitted from = at(grid);
-        float buffer[strip] = {};
-        strips(out.region, out.contiguous_rows(), [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
-            kernels_.decode(bytes + i * row_bytes() + j / 2, n, from.post + g, place(out, i, j, buffer));
-            spread(out, i, j, n, buffer);
+        const float* const post = at(grid).post;
+        toolbox::each_strip(out, [&](uint64_t i, uint64_t j, uint64_t n) {
+            const uint64_t g = groups().at(out.region.row + i, j);
+            toolbox::write_strip(out, i, j, n, [&](float* values) {
+                kernels_.decode(bytes + i * row_bytes() + j / 2, n, post + g, values);
+            });
         });
     }
 
     void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
-        const Fitted from = at(grid);
-        if (i == 2) return void(std::memcpy(out, from.tensor_scale, sizeof(float)));
-        scales_.write(from.scale, out);
-    }
-
-    void snap(const std::byte* grid, const Band& in, const Band& out) const {
-        const Fitted from = at(grid);
-        float x[strip] = {}, y[strip] = {};
-        strips(in.region, in.contiguous_rows() && out.contiguous_rows(),
-               [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
-                   kernels_.snap(gathered(in, i, j, n, x), (in.region.col + j) % block, n, from.pre + g,
-                                 from.post + g, place(out, i, j, y));
-                   spread(out, i, j, n, y);
-               });
-    }
-
-    void sigma(const std::byte* grid, const Band& out) const {
-        const Fitted from = at(grid);
-        for (uint64_t i = 0; i < out.region.rows; ++i)
-            for (uint64_t j = 0; j < out.region.cols; ++j) {
-                const float step = from.post[group(out.region.row + i, out.region.col + j)];
-                out.at(i, j) = step > 0 ? step : 1;
-            }
-    }
-
-    void around(const std::byte* grid, const Band& in, const Band& lo, const Band& hi) const {
-        const Fitted from = at(grid);
-        const bool contiguous = in.contiguous_rows() && lo.contiguous_rows() && hi.contiguous_rows();
-        float x[strip] = {}, less[strip] = {}, more[strip] = {};
-        strips(in.region, contiguous, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
-            kernels_.around(gathered(in, i, j, n, x), (in.region.col + j) % block, n, from.pre + g,
-                            from.post + g, place(lo, i, j, less), place(hi, i, j, more));
-            spread(lo, i, j, n, less);
-            spread(hi, i, j, n, more);
-        });
-    }
-
-    ht_table table(const std::byte* grid) const {
-        const auto floats = [&](size_t offset) { return reinterpret_cast<const float*>(grid + offset); };
-        return {sizeof(ht_table),
-                static_cast<uint32_t>(levels().level.size()),
-                1,
-                1,
-                floats(at_level),
-                floats(at_upper),
-                at(grid).pre,
-                at(grid).post,
-                nullptr};
+        const Scales scales = scales_in(grid);
+        if (i == 2) return void(std::memcpy(out, scales.of_all, sizeof(float)));
+        scales_.write(scales.of_block, out);
     }
 
   private:
-    static const toolbox::ScalarLevels& levels() { return toolbox::scalar_levels<toolbox::E2m1>(); }
-
     static std::string shape_text(const ht_tensor& tensor) {
         return toolbox::to_string(toolbox::shape_of(tensor));
     }
@@ -295,35 +228,25 @@ class Nvfp4 {
             throw Refused("its .weight_scale_2 is not one F32 number");
     }
 
-    // The grid: the tensor's scale, levels, thresholds; then per block of a row the step and what is divided
-    // by (the same unless the step is 0), and the scale.
-    static constexpr size_t at_level = 64, at_upper = 128, level_bytes = 15 * sizeof(float), at_post = 192;
-    struct Fitted {
-        float *tensor_scale, *post, *pre;
-        uint8_t* scale;
+    // After the scalar format's grid. Nobody writes through these once the grid is constant.
+    struct Scales {
+        float* of_all;
+        uint8_t* of_block;
     };
-
-    uint64_t row_bytes() const { return blocks_ * block / 2; }
-    uint64_t groups() const { return source_.rows * blocks_; }
-    uint64_t group(uint64_t row, uint64_t col) const { return row * blocks_ + col / block; }
-    uint64_t grid_bytes() const { return at_post + groups() * (2 * sizeof(float) + 1); }
-
-    // Nobody writes through these once the grid is constant.
-    Fitted at(const std::byte* grid) const {
-        auto* const bytes = const_cast<std::byte*>(grid);
-        auto* const post = reinterpret_cast<float*>(bytes + at_post);
-        return {reinterpret_cast<float*>(bytes), post, post + groups(),
-                reinterpret_cast<uint8_t*>(post + 2 * groups())};
+    Scales scales_in(const std::byte* grid) const {
+        auto* const bytes = const_cast<std::byte*>(grid) + offset(5);
+        return {reinterpret_cast<float*>(bytes), reinterpret_cast<uint8_t*>(bytes + sizeof(float))};
     }
 
-    // work(i, j, n, g): n elements from (i, j) of the region on, the first of which lies in block g.
+    uint64_t row_bytes() const { return blocks_ * block / 2; }
+
+    // Runs of whole blocks of a band, which has whole rows: work(i, j, x, n, first block).
     template <class Work>
-    void strips(const ht_region& region, bool contiguous, const Work& work) const {
-        for (uint64_t i = 0; i < region.rows; ++i)
-            for (uint64_t j = 0, n = 0; j < region.cols; j += n) {
-                n = contiguous ? region.cols : std::min(region.cols - j, strip);
-                work(i, j, n, group(region.row + i, region.col + j));
-            }
+    void each_run(const Band& in, const Work& work) const {
+        toolbox::each_strip(in, [&](uint64_t i, uint64_t j, uint64_t n) {
+            toolbox::read_strip(in, i, j, n,
+                                [&](const float* x) { work(i, j, x, n, groups().at(in.region.row + i, j)); });
+        });
     }
 
     ht_source source_;

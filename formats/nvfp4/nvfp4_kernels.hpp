@@ -1,19 +1,17 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-
 #include <halftone/cpu.hpp>
+#include <halftone/toolbox/scalar_kernels.hpp>
 
 namespace halftone::nvfp4 {
 
 inline constexpr size_t block = 16;
 
-// Elements of one row that lie side by side, of which the first is element `first` of its block (0 where
-// there is no such parameter); arrays with an entry per block start at that block. t = x / pre is rounded,
-// value = level * post; a block whose step is 0 has an infinite `pre`.
+// Elements of one row that lie side by side, from the start of a block on; arrays with an entry per block
+// start at that one. t = x / pre is rounded, value = level * post; a block whose step is 0 has an infinite
+// `pre`.
 struct Kernels {
-    float (*largest)(const float* x, size_t n);
+    toolbox::ScalarKernels scalar;
     // The step of a block is tensor_scale times its scale, a number of type e4m3fn. `search`: the scale of
     // the least squared error near the plain one, errors weighted by column (NULL: equally).
     void (*fit)(const float* x, size_t n, float tensor_scale, bool search, const float* column_weight,
@@ -22,9 +20,6 @@ struct Kernels {
     // Both fill or read whole blocks of 8 bytes.
     void (*encode)(const float* x, size_t n, const float* pre, uint8_t* packed);
     void (*decode)(const uint8_t* packed, size_t n, const float* post, float* values);
-    void (*snap)(const float* x, size_t first, size_t n, const float* pre, const float* post, float* values);
-    void (*around)(const float* x, size_t first, size_t n, const float* pre, const float* post, float* lo,
-                   float* hi);
 };
 HALFTONE_KERNEL_TABLE(Kernels, kernels)
 

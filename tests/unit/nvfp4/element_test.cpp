@@ -1,6 +1,7 @@
 // The element E2M1, its two codes to a byte, and the tiled layout of its scales.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -52,6 +53,25 @@ TEST(E2m1, GoesToTheNearestOfAllCodes) {
         for (uint8_t code = 0; code < 16; ++code)
             ASSERT_LE(std::fabs(found - t), std::fabs(E2m1::decode(code) - t)) << t;
     }
+}
+
+template <class Element>
+void expect_short_way_agrees() {
+    for (uint64_t bits = 0; bits < 0x100000000; bits += 9973) {
+        const float t = std::bit_cast<float>(static_cast<uint32_t>(bits));
+        if (std::isnan(t)) continue;
+        ASSERT_EQ(std::bit_cast<uint32_t>(Element::decode(Element::encode(t))),
+                  std::bit_cast<uint32_t>(Element::rounded(t)))
+            << t;
+    }
+    for (const float tie : {0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5.0f, 0.0f, 464.0f, 0x1p-10f})
+        ASSERT_EQ(Element::decode(Element::encode(tie)), Element::rounded(tie)) << tie;
+}
+
+TEST(Rounded, IsWhatTheCodeStandsFor) {
+    expect_short_way_agrees<E2m1>();
+    expect_short_way_agrees<toolbox::E4m3fn>();
+    expect_short_way_agrees<toolbox::E5m2>();
 }
 
 TEST(E2m1, HasFifteenLevelsInOrder) {

@@ -26,6 +26,7 @@ struct E2m1 {
     // Half to even; clamps; keeps the sign of zero. Not for NaN.
     HT_DEVICE static constexpr Code encode(float t) { return narrow(Wide::encode(t)); }
     HT_DEVICE static constexpr float decode(Code code) { return Wide::decode(wide(code)); }
+    HT_DEVICE static constexpr float rounded(float t) { return Wide::rounded(t); }  // decode(encode(t))
     HT_DEVICE static constexpr Code above(Code code) { return narrow(Wide::above(wide(code))); }
     HT_DEVICE static constexpr Code below(Code code) { return narrow(Wide::below(wide(code))); }
 

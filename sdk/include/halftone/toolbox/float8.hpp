@@ -50,6 +50,15 @@ struct Float8 {
         return float_of(bits_of(value) | (special & 0x7F800000) | sign);
     }
 
+    // decode(encode(t)) without the way through a code: what the addition that rounds has added is taken off.
+    HT_DEVICE static constexpr float rounded(float t) {
+        const uint32_t bits = bits_of(t), size = bits & 0x7FFFFFFF;
+        const uint32_t most = size < Layout::most ? size : Layout::most, exponent = most & 0x7F800000;
+        const uint32_t binade = exponent > Layout::least_normal ? exponent : Layout::least_normal;
+        const float aligner = float_of(binade + (shift << 23));
+        return float_of(bits_of((float_of(most) + aligner) - aligner) | (bits & 0x80000000));
+    }
+
     // The codes of the next greater and the next smaller value; at the ends the code itself.
     HT_DEVICE static constexpr Code above(Code code) {
         const int place = place_of(code) + 1;

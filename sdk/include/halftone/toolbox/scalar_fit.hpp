@@ -15,6 +15,7 @@
 #include <halftone/toolbox/scalar_levels.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
 #include <halftone/toolbox/scale_search.hpp>
+#include <halftone/toolbox/strips.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -140,8 +141,6 @@ class ScalarFit {
         return {array(2), array(3), array(4)};
     }
 
-    static constexpr uint64_t strip = 512;  // how much of a row with gaps is gathered at a time
-
     bool packed() const { return parts_.packing != Packing::bytes; }
     bool searches() const { return parts_.fit == ScaleFit::mse; }
     bool one_scale() const { return parts_.groups.kind() == HT_SCALE_TENSOR; }
@@ -169,7 +168,7 @@ class ScalarFit {
     void each_piece(const Band& out, Visit&& visit) const requires requires(uint64_t n) {
         visit(n, n, n, n);
     }
-    { parts_.groups.each_piece(out.region, longest(out), visit); }
+    { parts_.groups.each_piece(out.region, longest_strip(out), visit); }
     template <class Visit>
     void each_piece(const Band& in, Visit&& visit) const {
         each_piece(in, in, in, visit);
@@ -180,16 +179,11 @@ class ScalarFit {
     }
     template <class Visit>
     void each_piece(const Band& in, const Band& out, const Band& other, Visit&& visit) const {
-        const uint64_t most = std::min({longest(in), longest(out), longest(other)});
+        const uint64_t most = std::min({longest_strip(in), longest_strip(out), longest_strip(other)});
         parts_.groups.each_piece(in.region, most, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
-            if (in.contiguous_rows()) return visit(i, j, &in.at(i, j), n, group);
-            float buffer[strip];
-            for (uint64_t k = 0; k < n; ++k)
-                buffer[k] = in.at(i, j + k);
-            visit(i, j, buffer, n, group);
+            read_strip(in, i, j, n, [&](const float* x) { visit(i, j, x, n, group); });
         });
     }
-    static uint64_t longest(const Band& band) { return band.contiguous_rows() ? UINT64_MAX : strip; }
 
     const Parts parts_;
 
@@ -220,6 +214,7 @@ class ScalarFit {
 
     // ---- the search for the scale of a group
 
+    static_assert(search_piece <= strip);
     // Visits the pieces of a group, or of a row where one scale is for all: visit(x, weights or NULL, n).
     template <class Visit>
     void each_piece_of(const Band& in, const float* column_weight, uint64_t group_or_row,
@@ -227,11 +222,7 @@ class ScalarFit {
         const auto piece = [&](uint64_t row, uint64_t col, uint64_t n) {
             const uint64_t i = row - in.region.row, j = col - in.region.col;
             const float* const weight = column_weight ? column_weight + col : nullptr;
-            if (in.contiguous_rows()) return visit(&in.at(i, j), weight, n);
-            float buffer[search_piece];
-            for (uint64_t k = 0; k < n; ++k)
-                buffer[k] = in.at(i, j + k);
-            visit(buffer, weight, n);
+            read_strip(in, i, j, n, [&](const float* x) { visit(x, weight, n); });
         };
         if (one_scale())
             ScaleGroups::row(parts_.groups.rows(), parts_.groups.cols())

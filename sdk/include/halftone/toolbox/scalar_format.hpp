@@ -100,7 +100,7 @@ class ScalarFormat : public ScalarFit {
         each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
             const uint64_t place = i * out.region.cols + j;
             const float post = fitted.post[group];
-            write(out, i, j, n, [&](float* values) {
+            write_strip(out, i, j, n, [&](float* values) {
                 if (!packed()) return parts_.kernels.decode(bytes + place, n, post, values);
                 uint8_t codes[strip];
                 for (uint64_t done = 0, most = 0; done < n; done += most) {
@@ -126,7 +126,7 @@ class ScalarFormat : public ScalarFit {
     void snap(const std::byte* grid, const Band& in, const Band& out) const {
         const Fitted fitted = at(grid);
         each_piece(in, out, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
-            write(out, i, j, n, [&](float* values) {
+            write_strip(out, i, j, n, [&](float* values) {
                 if (fitted.pre[group] == to_zero())
                     std::fill_n(values, n, 0.0f * fitted.post[group]);  // with the sign that decoding gives
                 else
@@ -140,15 +140,15 @@ class ScalarFormat : public ScalarFit {
         each_piece(out, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t group) {
             const float post = std::fabs(fitted.post[group]);
             const float slope = fitted.pre[group] == to_zero() || !(post > 0) ? 1.0f : post;
-            write(out, i, j, n, [&](float* values) { std::fill_n(values, n, slope); });
+            write_strip(out, i, j, n, [&](float* values) { std::fill_n(values, n, slope); });
         });
     }
 
     void around(const std::byte* grid, const Band& in, const Band& lo, const Band& hi) const {
         const Fitted fitted = at(grid);
         each_piece(in, lo, hi, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, uint64_t group) {
-            write(lo, i, j, n, [&](float* less) {
-                write(hi, i, j, n, [&](float* more) {
+            write_strip(lo, i, j, n, [&](float* less) {
+                write_strip(hi, i, j, n, [&](float* more) {
                     if (fitted.pre[group] == to_zero()) {
                         std::fill_n(less, n, 0.0f);
                         std::fill_n(more, n, 0.0f);
@@ -195,16 +195,6 @@ class ScalarFormat : public ScalarFit {
         for (size_t i = 0; i < parts_.stored.size(); ++i)
             if (parts_.stored[i].role == HT_ROLE_SCALE || parts_.stored[i].role == HT_ROLE_ABSMAX) return i;
         throw std::logic_error("a scalar format stores a scale");
-    }
-
-    // Hands `make` the place of n values from (i, j) on, or a buffer that is then spread over the columns.
-    template <class Make>
-    static void write(const Band& out, uint64_t i, uint64_t j, uint64_t n, Make&& make) {
-        if (out.contiguous_rows()) return make(&out.at(i, j));
-        float buffer[strip];
-        make(buffer);
-        for (uint64_t k = 0; k < n; ++k)
-            out.at(i, j + k) = buffer[k];
     }
 };
 

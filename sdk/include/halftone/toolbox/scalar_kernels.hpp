@@ -44,6 +44,13 @@ HT_DEVICE float rounded(float t) {
         return Element::decode(Element::encode(t));
 }
 
+// What errors are multiplied by before they are squared: a power of two near 1 / amax, so that no square
+// overflows or vanishes.
+HT_DEVICE float error_unit(float amax) {
+    const uint32_t exponent = bits_of(amax) >> 23 & 0xFF;
+    return float_of((exponent < 253 ? 254 - exponent : 1) << 23);
+}
+
 namespace loops {
 
 // Non-negative floats are ordered as their bits are, and integers vectorize without leave to reorder.

@@ -55,12 +55,8 @@ class ScaleGroups {
     template <class Visit>
     void each_piece(const ht_region& region, uint64_t most, Visit&& visit) const {
         for (uint64_t i = 0; i < region.rows; ++i)
-            for (uint64_t j = 0; j < region.cols;) {
-                const uint64_t row = region.row + i, col = region.col + j;
-                const uint64_t n = std::min({same_group(row, col), region.cols - j, most});
-                visit(i, j, n, at(row, col));
-                j += n;
-            }
+            each_piece_of_row(region.row + i, region.col, region.cols, most,
+                              [&](uint64_t j, uint64_t n, uint64_t group) { visit(i, j, n, group); });
     }
 
     // The pieces of one group, in the same way: visit(row, col, n), counted in the matrix.
@@ -90,10 +86,19 @@ class ScaleGroups {
 
     static uint64_t up(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
 
-    // Elements from here to the end of the group in this row, which may lie beyond the matrix.
-    uint64_t same_group(uint64_t row, uint64_t col) const {
+    // Counts along instead of dividing for each piece, which may be short.
+    template <class Visit>
+    void each_piece_of_row(uint64_t row, uint64_t col, uint64_t cols, uint64_t most, Visit&& visit) const {
         const uint64_t place = kind_ == HT_SCALE_RUN ? row * cols_ + col : col;
-        return group_cols_ - place % group_cols_;
+        uint64_t group = at(row, col), left = group_cols_ - place % group_cols_;
+        for (uint64_t j = 0, n = 0; j < cols; j += n) {
+            n = std::min({left, cols - j, most});
+            visit(j, n, group);
+            left -= n;
+            if (left > 0) continue;
+            left = group_cols_;
+            ++group;
+        }
     }
 
     ht_scale_kind kind_;

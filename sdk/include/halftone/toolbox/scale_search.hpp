@@ -12,8 +12,8 @@
 #include <limits>
 
 #include <halftone/plugin.hpp>
-#include <halftone/toolbox/device.hpp>
 #include <halftone/toolbox/scalar_grid.hpp>
+#include <halftone/toolbox/scalar_kernels.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -27,13 +27,6 @@ inline constexpr ht_option scale_option = choice(
 // Pieces that squared_error and moments are asked for are no longer: longer ones would lose digits of their
 // sums, which are float32. Sums of pieces are double, in the order of the pieces.
 inline constexpr uint64_t search_piece = 512;
-
-// What errors are multiplied by before they are squared: a power of two near 1 / amax, so that no square
-// overflows or vanishes.
-inline float error_unit(float amax) {
-    const uint32_t exponent = bits_of(amax) >> 23 & 0xFF;
-    return float_of((exponent < 253 ? 254 - exponent : 1) << 23);
-}
 
 // What the magnitude is multiplied by: 1.24, 1.21, ..., 0.49. Wider than 1 pays with few levels, where
 // the one at the end is better spent on a number that is not quite the largest.
