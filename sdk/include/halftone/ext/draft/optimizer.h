@@ -177,8 +177,8 @@ typedef struct ht_optimizer {
      * then is kept in any case. Borrows everything until it returns, and starts no threads. */
     ht_status (*minimize)(const ht_problem* problem, ht_values options, ht_error* error) HT_NOEXCEPT;
 
-    /* [any] Optional abilities by id, HT_OPTIMIZER_KERNELS first of all; NULL if unknown. Constant. Without
-     * kernels its tiles run on the CPU, and the host counts what that costs. */
+    /* [any] Optional abilities by id, HT_OPTIMIZER_KERNELS first of all; NULL if unknown. Constant. Where an
+     * operation has no kernel, the CPU learns, and the user is told why. */
     const void* (*extension)(const char* id)HT_NOEXCEPT;
 } ht_optimizer;
 
