@@ -93,8 +93,10 @@ enum {
     HT_FACT_ROTATES = 1,           /* rotate() must be applied before fitting and after decoding */
     HT_FACT_NOT_IDEMPOTENT = 2,    /* snap(snap(x)) may differ from snap(x) */
     HT_FACT_ANY_RANK = 4,          /* takes tensors that are no matrices, seen as rows x cols */
-    HT_FACT_ENCODE_BEFORE_SEAL = 8 /* encode() gives the same before fit_seal() as after it: the host may
-                                      encode a band as soon as it is fitted, while it is at hand */
+    HT_FACT_ENCODE_BEFORE_SEAL = 8 /* the codes of round to nearest are those of encode() before fit_seal():
+                                      the host encodes a band as soon as it is fitted, while it is at hand.
+                                      On the sealed grid encode() rounds to the values that are read back,
+                                      which gives other codes only where the seal changed the scales */
 };
 
 enum { HT_INPUT_SCALE_NEVER = 0, HT_INPUT_SCALE_ALLOWED = 1, HT_INPUT_SCALE_REQUIRED = 2 };
