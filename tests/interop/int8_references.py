@@ -8,7 +8,7 @@ import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
 import torch
-from matrices import random_like
+from matrices import random_like, with_outlier, with_zero_rows
 
 FLOOR = np.float32(1e-8)
 
@@ -103,13 +103,9 @@ def adversarial():
         "huge": random_like((4, 8), 1e36, 36),
         "ties": torch.cat([halves, torch.full((4, 1), 127.0)], dim=1),
     }
-    zeros = random_like((8, 16), 0.3, 37)
-    zeros[2:6] = 0.0
-    zeros[:, 4:8] = -0.0
-    made["zero_groups"] = zeros
-    outlier = random_like((8, 16), 0.01, 38)
-    outlier[3, 5] = -57.0
-    made["one_outlier"] = outlier
+    made["zero_groups"] = with_zero_rows(37)
+    made["zero_groups"][:, 4:8] = -0.0
+    made["one_outlier"] = with_outlier(38)
     return made
 
 
@@ -129,7 +125,5 @@ def write_golden(out):
                 if not same or ref.float_words(scales) != ref.float_words(their_scales):
                     raise SystemExit(f"convert_to_quant and the text differ on {name}, {scaling}")
                 tool = "convert_to_quant"
-            out.write(f"matrix {name} {scaling} {block} {rotation} {rows} {cols} {tool}\n")
-            out.write(" ".join(ref.float_words(weights)) + "\n")
-            out.write(" ".join(ref.byte_words(codes)) + "\n")
-            out.write(" ".join(ref.float_words(scales)) + "\n")
+            words = f"{name} {scaling} {block} {rotation} {rows} {cols} {tool}"
+            ref.write_matrix(out, words, weights, codes, scales)

@@ -67,10 +67,7 @@ def write_matrices(out):
                         sys.exit(f"convert_to_quant and the text differ on {name}, {scale_per}")
                     tool = "convert_to_quant"
                 rows, cols = weights.shape
-                out.write(f"matrix {name} {element} {scale_per} {rows} {cols} {tool}\n")
-                out.write(" ".join(ref.float_words(weights)) + "\n")
-                out.write(" ".join(ref.byte_words(text[0])) + "\n")
-                out.write(" ".join(ref.float_words(text[1])) + "\n")
+                ref.write_matrix(out, f"{name} {element} {scale_per} {rows} {cols} {tool}", weights, *text)
 
 
 FILES = {

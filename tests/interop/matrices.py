@@ -19,6 +19,18 @@ def random_like(shape, scale, seed):
     return torch.from_numpy((np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32))
 
 
+def with_zero_rows(seed):
+    made = random_like((8, 16), 0.3, seed)
+    made[2:6] = 0.0
+    return made
+
+
+def with_outlier(seed):
+    made = random_like((8, 16), 0.01, seed)
+    made[3, 5] = -57.0
+    return made
+
+
 def adversarial(element):
     """name -> float32 matrix"""
     made = {

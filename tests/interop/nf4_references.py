@@ -3,7 +3,7 @@
 import references as ref  # first: without PyTorch it ends as skipped
 
 import torch
-from matrices import random_like
+from matrices import random_like, with_outlier, with_zero_rows
 
 LEVELS = torch.tensor(
     [
@@ -91,12 +91,8 @@ def adversarial():
         "short_last_block": random_like((5, 13), 0.1, 57),
         "rows_in_blocks": random_like((3, 128), 0.1, 58),
     }
-    zeros = random_like((8, 16), 0.3, 59)
-    zeros[2:6] = 0.0
-    made["zero_blocks"] = zeros
-    outlier = random_like((8, 16), 0.01, 60)
-    outlier[3, 5] = -57.0
-    made["one_outlier"] = outlier
+    made["zero_blocks"] = with_zero_rows(59)
+    made["one_outlier"] = with_outlier(60)
     return made
 
 
@@ -118,10 +114,8 @@ def write_golden(out):
                     if not torch.equal(codes, their_codes) or not torch.equal(absmax, their_absmax):
                         raise SystemExit(f"bitsandbytes and the text differ on {name}, {block}")
                     tool = "bitsandbytes"
-            out.write(f"matrix {name} {layout} {block} {rows} {cols} {absmax.numel()} {tool}\n")
-            out.write(" ".join(ref.float_words(weights)) + "\n")
-            out.write(" ".join(ref.byte_words(codes)) + "\n")
-            out.write(" ".join(ref.float_words(absmax)) + "\n")
+            words = f"{name} {layout} {block} {rows} {cols} {absmax.numel()} {tool}"
+            ref.write_matrix(out, words, weights, codes, absmax)
     from bitsandbytes.functional import create_dynamic_map
 
     out.write("nested_map\n")

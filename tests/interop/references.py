@@ -108,5 +108,12 @@ def byte_words(codes):
     return [f"{code:02X}" for code in codes.reshape(-1).view(torch.uint8).tolist()]
 
 
+def write_matrix(out, words, weights, codes, scales):
+    """An entry of a golden file."""
+    out.write(f"matrix {words}\n")
+    for line in (float_words(weights), byte_words(codes), float_words(scales)):
+        out.write(" ".join(line) + "\n")
+
+
 def float_from_bits(word):
     return struct.unpack("<f", struct.pack("<I", word))[0]

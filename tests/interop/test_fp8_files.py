@@ -6,22 +6,16 @@ test_fp8_files.py HALFTONE
 """
 
 import json
-import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import torch
 from matrices import adversarial, random_like
+from whole_files import quantized, read, run_test
 
-try:
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-except ImportError:
-    ref.skip("the safetensors package is not installed; ./dev interop installs it")
+from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 LABELS = {
     ("e4m3fn", "tensor"): "float8_e4m3fn",
@@ -49,32 +43,6 @@ def make_checkpoint(path):
     return tensors
 
 
-def read(path):
-    with safe_open(path, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
-
-
-def run_halftone(program, source, target, element, scale_per, layout="comfyui"):
-    pipeline = target.with_suffix(".toml")
-    pipeline.write_text(
-        f'[input]\npath = "{source}"\n[output]\npath = "{target}"\nlayout = "{layout}"\n[model]\nprofile = "none"\n'
-        f'[quantize]\nformat = "fp8"\n[format.fp8]\nelement = "{element}"\nscale_per = "{scale_per}"\n'
-    )
-    done = subprocess.run([program, "run", "--quiet", pipeline], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return read(target)
-
-
-class Report:
-    def __init__(self):
-        self.failures = 0
-
-    def check(self, condition, what):
-        if not condition:
-            self.failures += 1
-            print(f"WRONG: {what}")
-
-
 def check_output(report, source, stored, metadata, element, scale_per):
     """Against the references, layer by layer. Returns the largest relative error of a dequantized layer."""
     label = LABELS[element, scale_per]
@@ -82,13 +50,13 @@ def check_output(report, source, stored, metadata, element, scale_per):
     report.check(entries["format_version"] == "1.0", "format_version")
     report.check(metadata.get("modelspec.title") == "hard to round", "the input's metadata are kept")
     worst = 0.0
-    quantized = []
+    layers = []
     for name, weights in source.items():
         layer = name.removesuffix(".weight")
         if not name.endswith(".weight") or weights.ndim != 2:
             report.check(torch.equal(stored[name], weights) and stored[name].dtype == weights.dtype, f"{name} kept")
             continue
-        quantized.append(layer)
+        layers.append(layer)
         codes, scales = stored[name], stored[f"{layer}.weight_scale"]
         report.check(codes.dtype == ref.TORCH[element], f"{name}: {codes.dtype}")
         report.check(scales.dtype == torch.float32, f"{name}: scales are {scales.dtype}")
@@ -107,8 +75,8 @@ def check_output(report, source, stored, metadata, element, scale_per):
         if layer.endswith(".proj"):
             value = codes.float() * (scales[:, None] if scale_per == "row" else scales)
             worst = max(worst, ((value - weights.float()).norm() / weights.float().norm()).item())
-    report.check(sorted(entries["layers"]) == sorted(quantized), "the header has every layer and no other")
-    report.check(len(stored) == len(source) + 2 * len(quantized), "no other tensors")
+    report.check(sorted(entries["layers"]) == sorted(layers), "the header has every layer and no other")
+    report.check(len(stored) == len(source) + 2 * len(layers), "no other tensors")
     return worst
 
 
@@ -148,27 +116,21 @@ def check_against_their_program(report, source_path, ours, folder):
     report.check(compared > 20, "it quantizes most layers")
 
 
-def main():
-    program = pathlib.Path(sys.argv[1])
-    if not os.access(program, os.X_OK):
-        ref.skip(f"there is no {program}; build it first")
-    report = Report()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        source_path = folder / "source.safetensors"
-        source = make_checkpoint(source_path)
-        for element, scale_per in LABELS:
-            target = folder / f"{element}-{scale_per}.safetensors"
-            stored, metadata = run_halftone(program, source_path, target, element, scale_per)
-            worst = check_output(report, source, stored, metadata, element, scale_per)
-            print(f"{element}, a scale per {scale_per}: relative error of random layers up to {worst:.4f}")
-            report.check(worst < (0.03 if element == "e4m3fn" else 0.06), "the layers are still themselves")
-            if (element, scale_per) == ("e4m3fn", "tensor") and ref.CONVERT_TO_QUANT:
-                check_against_their_program(report, source_path, stored, folder)
-        legacy = run_halftone(program, source_path, folder / "legacy.safetensors", "e4m3fn", "tensor", "legacy")
-        check_legacy(report, source, *legacy)
-    return report.failures > 0
+def check_files(program, folder, report):
+    source_path = folder / "source.safetensors"
+    source = make_checkpoint(source_path)
+    for element, scale_per in LABELS:
+        target = folder / f"{element}-{scale_per}.safetensors"
+        options = f'element = "{element}"\nscale_per = "{scale_per}"'
+        stored, metadata = quantized(program, source_path, target, "fp8", options)
+        worst = check_output(report, source, stored, metadata, element, scale_per)
+        print(f"{element}, a scale per {scale_per}: relative error of random layers up to {worst:.4f}")
+        report.check(worst < (0.03 if element == "e4m3fn" else 0.06), "the layers are still themselves")
+        if (element, scale_per) == ("e4m3fn", "tensor") and ref.CONVERT_TO_QUANT:
+            check_against_their_program(report, source_path, stored, folder)
+    legacy = quantized(program, source_path, folder / "legacy.safetensors", "fp8", layout="legacy")
+    check_legacy(report, source, *legacy)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_test(check_files)

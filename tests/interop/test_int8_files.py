@@ -5,23 +5,15 @@ test_int8_files.py HALFTONE
 """
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import int8_references as int8
 import torch
 from matrices import random_like
-from test_fp8_files import Report, read
+from whole_files import quantized, run_test
 
-try:
-    from safetensors.torch import save_file
-except ImportError:
-    ref.skip("the safetensors package is not installed; ./dev interop installs it")
+from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 BLOCK = 4
 LABELS = {"block": "int8_blockwise", "lode": "int8_lodewise", "tensor": "int8_tensorwise", "row": "int8_tensorwise"}
@@ -36,17 +28,6 @@ def make_checkpoint(path):
         tensors[f"{name}.proj.bias"] = random_like((96,), 0.02, 42).to(dtype)
     save_file(tensors, path)
     return tensors
-
-
-def run_halftone(program, source, target, options):
-    pipeline = target.with_suffix(".toml")
-    pipeline.write_text(
-        f'[input]\npath = "{source}"\n[output]\npath = "{target}"\n[model]\nprofile = "none"\n'
-        f'[quantize]\nformat = "int8"\n[format.int8]\n{options}'
-    )
-    done = subprocess.run([program, "run", "--quiet", pipeline], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return read(target)
 
 
 def marker_of(scaling, rotation):
@@ -108,28 +89,21 @@ def check_output(report, source, stored, scaling, rotation):
     return different, compared
 
 
-def main():
-    program = pathlib.Path(sys.argv[1])
-    if not os.access(program, os.X_OK):
-        ref.skip(f"there is no {program}; build it first")
-    report = Report()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        source_path = folder / "source.safetensors"
-        source = make_checkpoint(source_path)
-        for scaling in LABELS:
-            for rotation in (0, 4, 16, 256) if scaling == "row" else (0,):
-                options = f'scaling = "{scaling}"\nblock_size = {BLOCK}\n'
-                if rotation:
-                    options += f'rotation = "hadamard"\nrotation_group = {rotation}\n'
-                target = folder / f"{scaling}-{rotation}.safetensors"
-                stored, _ = run_halftone(program, source_path, target, options)
-                different, compared = check_output(report, source, stored, scaling, rotation)
-                if compared:
-                    print(f"rotated in groups of {rotation}: {different} of {compared} codes one step from convert_to_quant's")
-                    report.check(different <= compared * 1e-4, "rotations differ in the rarest of codes")
-    return report.failures > 0
+def check_files(program, folder, report):
+    source_path = folder / "source.safetensors"
+    source = make_checkpoint(source_path)
+    for scaling in LABELS:
+        for rotation in (0, 4, 16, 256) if scaling == "row" else (0,):
+            options = f'scaling = "{scaling}"\nblock_size = {BLOCK}\n'
+            if rotation:
+                options += f'rotation = "hadamard"\nrotation_group = {rotation}\n'
+            target = folder / f"{scaling}-{rotation}.safetensors"
+            stored, _ = quantized(program, source_path, target, "int8", options)
+            different, compared = check_output(report, source, stored, scaling, rotation)
+            if compared:
+                print(f"rotated in groups of {rotation}: {different} of {compared} codes one step from convert_to_quant's")
+                report.check(different <= compared * 1e-4, "rotations differ in the rarest of codes")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_test(check_files)

@@ -6,23 +6,15 @@ test_nf4_files.py HALFTONE
 """
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import nf4_references as nf4
 import torch
 from matrices import random_like
-from test_fp8_files import Report, read
+from whole_files import dequantized, quantized, run_test
 
-try:
-    from safetensors.torch import save_file
-except ImportError:
-    ref.skip("the safetensors package is not installed; ./dev interop installs it")
+from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 BLOCK = 32
 STATE = "weight.quant_state.bitsandbytes__nf4"
@@ -39,25 +31,8 @@ def make_checkpoint(path):
     return tensors
 
 
-def halftone(program, *arguments):
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def run_halftone(program, source, target, layout, options=""):
-    pipeline = target.with_suffix(".toml")
-    pipeline.write_text(
-        f'[input]\npath = "{source}"\n[output]\npath = "{target}"\nlayout = "{layout}"\n[model]\nprofile = "none"\n'
-        f'[quantize]\nformat = "nf4"\n[format.nf4]\nblock_size = {BLOCK}\n{options}'
-    )
-    halftone(program, "run", "--quiet", pipeline)
-    return read(target)[0]
-
-
-def dequantized(program, path):
-    target = path.with_suffix(".back.safetensors")
-    halftone(program, "dequantize", "--quiet", path, "-o", target, "--dtype", "f32")
-    return read(target)[0]
+def nf4_file(program, source, target, layout, options=""):
+    return quantized(program, source, target, "nf4", f"block_size = {BLOCK}\n{options}", layout)[0]
 
 
 def check_comfy(report, source, stored, back):
@@ -157,28 +132,21 @@ def check_reading_theirs(report, program, folder, source):
         report.check(set(back) == set(values), f"their file, nested {nested}: {sorted(back)}")
 
 
-def main():
-    program = pathlib.Path(sys.argv[1])
-    if not os.access(program, os.X_OK):
-        ref.skip(f"there is no {program}; build it first")
-    report = Report()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        source_path = folder / "source.safetensors"
-        source = make_checkpoint(source_path)
-        comfy = folder / "comfy.safetensors"
-        check_comfy(report, source, run_halftone(program, source_path, comfy, "comfyui"), dequantized(program, comfy))
-        if nf4.BITSANDBYTES is None:
-            return report.failures > 0
-        for nested in (False, True):
-            path = folder / f"genuine-{nested}.safetensors"
-            stored = run_halftone(program, source_path, path, "bitsandbytes", f"double_quant = {str(nested).lower()}\n")
-            different, compared = check_genuine(report, source, stored, dequantized(program, path), nested)
-            if nested:
-                print(f"double quantization: {different} of {compared} codes of scales one step from bitsandbytes'")
-        check_reading_theirs(report, program, folder, source)
-    return report.failures > 0
+def check_files(program, folder, report):
+    source_path = folder / "source.safetensors"
+    source = make_checkpoint(source_path)
+    comfy = folder / "comfy.safetensors"
+    check_comfy(report, source, nf4_file(program, source_path, comfy, "comfyui"), dequantized(program, comfy))
+    if nf4.BITSANDBYTES is None:
+        return
+    for nested in (False, True):
+        path = folder / f"genuine-{nested}.safetensors"
+        stored = nf4_file(program, source_path, path, "bitsandbytes", f"double_quant = {str(nested).lower()}\n")
+        different, compared = check_genuine(report, source, stored, dequantized(program, path), nested)
+        if nested:
+            print(f"double quantization: {different} of {compared} codes of scales one step from bitsandbytes'")
+    check_reading_theirs(report, program, folder, source)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_test(check_files)

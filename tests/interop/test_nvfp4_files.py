@@ -6,23 +6,15 @@ test_nvfp4_files.py HALFTONE
 """
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import nvfp4_references as nvfp4
 import torch
 from matrices import random_like
-from test_fp8_files import Report, read
+from whole_files import dequantized, quantized, run_test
 
-try:
-    from safetensors.torch import save_file
-except ImportError:
-    ref.skip("the safetensors package is not installed; ./dev interop installs it")
+from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 LEVELS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 
@@ -36,17 +28,6 @@ def make_checkpoint(path):
         tensors[f"{name}.48.bias"] = random_like((48,), 0.02, 22).to(dtype)
     save_file(tensors, path)
     return tensors
-
-
-def run_halftone(program, source, target, *options):
-    pipeline = target.with_suffix(".toml")
-    pipeline.write_text(
-        f'[input]\npath = "{source}"\n[output]\npath = "{target}"\n[model]\nprofile = "none"\n'
-        f'[quantize]\nformat = "nvfp4"\n[format.nvfp4]\n' + "\n".join(options) + "\n"
-    )
-    done = subprocess.run([program, "run", "--quiet", pipeline], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return read(target)
 
 
 def by_the_text(codes, scales, tensor_scale, shape):
@@ -109,11 +90,7 @@ def check_tensor_class(report, name, weights, stored, values):
 
 def check_dequantized(report, program, path, source, stored):
     """`halftone dequantize` gives those values too, in the matrices' own shapes."""
-    target = path.with_suffix(".back.safetensors")
-    command = [program, "dequantize", "--quiet", path, "-o", target, "--dtype", "f32"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    back, _ = read(target)
+    back = dequantized(program, path)
     report.check(sorted(back) == sorted(source), "dequantized: the tensors of the source")
     for name, weights in source.items():
         if weights.ndim == 2:
@@ -134,38 +111,31 @@ def squared_error(source, stored):
     return total
 
 
-def main():
-    program = pathlib.Path(sys.argv[1])
-    if not os.access(program, os.X_OK):
-        ref.skip(f"there is no {program}; build it first")
+def check_files(program, folder, report):
     if nvfp4.COMFY_KITCHEN is None or ref.CONVERT_TO_QUANT is None:
         ref.skip("comfy-kitchen or convert_to_quant cannot be used; ./dev interop installs them")
-    report = Report()
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        source = make_checkpoint(folder / "source.safetensors")
-        plain, searched = (
-            run_halftone(program, folder / "source.safetensors", folder / f"{scale}.safetensors", f'scale = "{scale}"')
-            for scale in ("absmax", "mse")
-        )
-        for (stored, metadata), reference in ((plain, True), (searched, False)):
-            entries = json.loads(metadata["_quantization_metadata"])["layers"]
-            worst = 0.0
-            for key, weights in source.items():
-                if weights.ndim != 2:
-                    report.check(torch.equal(stored[key], weights), f"{key} kept")
-                    continue
-                error = check_layer(report, key, weights, stored, entries.get(key.removesuffix(".weight")), reference)
-                worst = max(worst, error if not key.startswith("hard.") else 0.0)
-            print(f"relative error of random layers up to {worst:.4f}")
-            report.check(worst < 0.105, "the layers are still themselves")
-        check_dequantized(report, program, folder / "absmax.safetensors", source, plain[0])
-        gain = squared_error(source, searched[0]) / squared_error(source, plain[0])
-        print(f"searched scales leave {gain:.3f} of the squared error")
-        report.check(gain < 0.95, "searching for scales pays")
-        print(f"{len(source)} tensors, comfy-kitchen {nvfp4.COMFY_KITCHEN}, convert_to_quant {ref.CONVERT_TO_QUANT}")
-    return report.failures > 0
+    source = make_checkpoint(folder / "source.safetensors")
+    plain, searched = (
+        quantized(program, folder / "source.safetensors", folder / f"{scale}.safetensors", "nvfp4", f'scale = "{scale}"')
+        for scale in ("absmax", "mse")
+    )
+    for (stored, metadata), reference in ((plain, True), (searched, False)):
+        entries = json.loads(metadata["_quantization_metadata"])["layers"]
+        worst = 0.0
+        for key, weights in source.items():
+            if weights.ndim != 2:
+                report.check(torch.equal(stored[key], weights), f"{key} kept")
+                continue
+            error = check_layer(report, key, weights, stored, entries.get(key.removesuffix(".weight")), reference)
+            worst = max(worst, error if not key.startswith("hard.") else 0.0)
+        print(f"relative error of random layers up to {worst:.4f}")
+        report.check(worst < 0.105, "the layers are still themselves")
+    check_dequantized(report, program, folder / "absmax.safetensors", source, plain[0])
+    gain = squared_error(source, searched[0]) / squared_error(source, plain[0])
+    print(f"searched scales leave {gain:.3f} of the squared error")
+    report.check(gain < 0.95, "searching for scales pays")
+    print(f"{len(source)} tensors, comfy-kitchen {nvfp4.COMFY_KITCHEN}, convert_to_quant {ref.CONVERT_TO_QUANT}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_test(check_files)

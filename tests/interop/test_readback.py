@@ -8,16 +8,12 @@ test_readback.py HALFTONE
 import json
 import logging
 import math
-import pathlib
-import subprocess
-import sys
-import tempfile
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import torch
 from matrices import random_like
-from test_fp8_files import Report, read
+from whole_files import halftone, read, run_test
 
 try:
     import comfy_kitchen.tensor as kit
@@ -115,16 +111,10 @@ def save(path, layers, **more):
     save_file({key: tensor.contiguous() for key, tensor in (tensors | more).items()}, path)
 
 
-def call(program, *words):
-    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def check_dequantized(report, program, folder, layers, source):
     for dtype, type_ in (("f32", torch.float32), ("bf16", torch.bfloat16)):
         target = folder / f"{dtype}.safetensors"
-        call(program, "dequantize", source, "-o", target, "--dtype", dtype, "--quiet", "--force")
+        halftone(program, "dequantize", source, "-o", target, "--dtype", dtype, "--quiet", "--force")
         stored, metadata = read(target)
         report.check(set(stored) == {f"{name}.weight" for name in layers}, f"{dtype}: names {sorted(stored)}")
         report.check("_quantization_metadata" not in metadata, f"{dtype}: metadata")
@@ -173,7 +163,7 @@ def check_compared(report, program, folder, layers, source):
     plain = folder / "plain.safetensors"
     # The prefix of one side's names makes no difference.
     save_file({f"model.diffusion_model.{name}.weight": w for name, w in weights.items()}, plain)
-    compared = json.loads(call(program, "compare", plain, source, "--json"))
+    compared = json.loads(halftone(program, "compare", plain, source, "--json"))
     report.check(len(compared["tensors"]) == len(layers), f"{len(compared['tensors'])} compared")
     report.check(not compared["only_in_reference"] and not compared["only_in_other"], "missing tensors")
     errors = [row["relmse"] for row in compared["tensors"]]
@@ -197,23 +187,18 @@ def check_compared(report, program, folder, layers, source):
     report.check(math.isclose(compared["total"]["relmse"], mean, rel_tol=1e-9), "the total's relmse")
 
 
-def main():
-    program = sys.argv[1]
-    report = Report()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = pathlib.Path(temporary)
-        layers = make_layers()
-        source = folder / "theirs.safetensors"
-        save(source, layers)
-        check_dequantized(report, program, folder, layers, source)
-        check_compared(report, program, folder, layers, source)
-        if ref.CONVERT_TO_QUANT:
-            legacy = {f"old.{n}": converted_fp8(random_like((n, 64), 0.02, n), "tensor", legacy=True) for n in (16, 40)}
-            save(source, legacy, scaled_fp8=torch.zeros(2, dtype=torch.float8_e4m3fn))
-            check_dequantized(report, program, folder, legacy, source)
+def check_files(program, folder, report):
+    layers = make_layers()
+    source = folder / "theirs.safetensors"
+    save(source, layers)
+    check_dequantized(report, program, folder, layers, source)
+    check_compared(report, program, folder, layers, source)
+    if ref.CONVERT_TO_QUANT:
+        legacy = {f"old.{n}": converted_fp8(random_like((n, 64), 0.02, n), "tensor", legacy=True) for n in (16, 40)}
+        save(source, legacy, scaled_fp8=torch.zeros(2, dtype=torch.float8_e4m3fn))
+        check_dequantized(report, program, folder, legacy, source)
     print(f"{len(layers)} layers, {report.failures} failures")
-    return 1 if report.failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_test(check_files)

@@ -1,14 +1,10 @@
 // A format plugin that is linked into a test, called through its descriptor as a host would do it.
 #pragma once
 
-#include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <deque>
-#include <fstream>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -22,11 +18,12 @@
 #include <halftone/format.h>
 #include <halftone/plugin.h>
 
+#include "tests/support/matrices.hpp"
+
 extern "C" const ht_plugin HALFTONE_ENTRY;
 
 namespace halftone::format_test {
 
-using Bytes = std::vector<uint8_t>;
 using Choices = std::map<std::string, std::string>;
 
 inline const ht_plugin& descriptor() {
@@ -69,7 +66,9 @@ class Level {
 // The values of the option table: defaults, but for those named.
 class Values {
   public:
-    Values(const Choices& wanted = {}) {
+    Values() : Values(Choices{}) {}
+    Values(std::initializer_list<Choices::value_type> wanted) : Values(Choices(wanted)) {}
+    Values(const Choices& wanted) {
         for (const auto& [name, value] : wanted)
             if (!option(name)) throw std::logic_error("no such option: " + name);
         for (uint64_t i = 0; i < descriptor().n_options; ++i) {
@@ -123,44 +122,6 @@ class Values {
     std::vector<const ht_value*> const_at_;
 };
 
-struct Matrix {
-    uint64_t rows = 0, cols = 0;
-    std::vector<float> values;
-
-    float& at(uint64_t i, uint64_t j) { return values[i * cols + j]; }
-    float at(uint64_t i, uint64_t j) const { return values[i * cols + j]; }
-};
-
-inline ht_region whole(const Matrix& matrix) {
-    return {0, 0, matrix.rows, matrix.cols};
-}
-// The contract has one type of view for what is read and what is written.
-inline ht_view view_of(const Matrix& matrix, uint64_t row = 0, uint64_t col = 0) {
-    return {const_cast<float*>(matrix.values.data()) + row * matrix.cols + col,
-            static_cast<int64_t>(matrix.cols), 1};
-}
-// Bit patterns: NaN equals itself, and 0 differs from -0.
-inline std::vector<uint32_t> bits(const std::vector<float>& values) {
-    std::vector<uint32_t> result(values.size());
-    std::memcpy(result.data(), values.data(), values.size() * sizeof(float));
-    return result;
-}
-template <class T>
-std::vector<T> numbers(const Bytes& bytes) {
-    std::vector<T> result(bytes.size() / sizeof(T));
-    std::memcpy(result.data(), bytes.data(), result.size() * sizeof(T));
-    return result;
-}
-inline double squared_error(const Matrix& a, const Matrix& b, const std::vector<float>& column_weight = {}) {
-    double sum = 0;
-    for (uint64_t i = 0; i < a.values.size(); ++i) {
-        const double difference = static_cast<double>(a.values[i]) - static_cast<double>(b.values[i]);
-        sum += difference * difference *
-               (column_weight.empty() ? 1.0 : static_cast<double>(column_weight[i % a.cols]));
-    }
-    return sum;
-}
-
 inline ht_source source_of(uint64_t rows, uint64_t cols, ht_dialect dialect = HT_DIALECT_COMFY,
                            uint32_t wants = 0, ht_dtype dtype = HT_DTYPE_BF16) {
     ht_source source{};
@@ -188,8 +149,7 @@ using Grid = std::shared_ptr<std::byte[]>;
 class Plan {
   public:
     // Throws std::runtime_error with the reason if the plugin refuses.
-    explicit Plan(const ht_source& source, const Choices& choices = {}) : source_(source) {
-        const Values values(choices);
+    explicit Plan(const ht_source& source, const Values& values = {}) : source_(source) {
         Reported reported;
         reported.check(table().prepare(&source_, values.abi(), &plan_, reported));
     }
@@ -217,6 +177,12 @@ class Plan {
     }
     Grid fit(const ht_region& all, const ht_view& view, const std::vector<uint64_t>& starts = {},
              const std::vector<float>& column_weight = {}) const {
+        Grid grid = fit_unsealed(all, view, starts, column_weight);
+        seal(grid);
+        return grid;
+    }
+    Grid fit_unsealed(const ht_region& all, const ht_view& view, const std::vector<uint64_t>& starts = {},
+                      const std::vector<float>& column_weight = {}) const {
         const float* const weight = column_weight.empty() ? nullptr : column_weight.data();
         const uint64_t granules = (all.rows + facts().granule_rows - 1) / facts().granule_rows;
         Grid grid = make_grid();
@@ -235,8 +201,11 @@ class Plan {
             const ht_view band = from(view, region.row);
             table().fit_band(plan_, &region, &band, weight, grid.get());
         }
-        reported.check(table().fit_seal(plan_, grid.get(), reported));
         return grid;
+    }
+    void seal(const Grid& grid) const {
+        Reported reported;
+        reported.check(table().fit_seal(plan_, grid.get(), reported));
     }
 
     // From the bytes of all companions, as companions() gives them.
@@ -385,70 +354,5 @@ inline std::string Plan::description() const {
     reported.check(table().describe(plan_, &sink, reported));
     return "{" + text + "}";
 }
-
-// What makes a matrix of a random shape; formats restrict it.
-struct Shapes {
-    uint64_t most_rows = 12, most_cols = 80;
-    uint64_t row_step = 1, col_step = 1;
-};
-
-// Weights of random shape and scale, with outliers, zeros of both signs, zero rows, and numbers of few bits.
-inline Matrix random_matrix(std::mt19937_64& random, const Shapes& shapes = {}) {
-    const auto size = [&](uint64_t most, uint64_t step) { return (1 + random() % (most / step)) * step; };
-    Matrix matrix;
-    matrix.rows = size(shapes.most_rows, shapes.row_step);
-    matrix.cols = size(shapes.most_cols, shapes.col_step);
-    std::normal_distribution<float> normal(0.0f, std::ldexp(1.0f, static_cast<int>(random() % 40) - 20));
-    const bool few_bits = random() % 3 == 0;
-    for (uint64_t i = 0; i < matrix.rows; ++i) {
-        const bool zero_row = random() % 10 == 0;
-        for (uint64_t j = 0; j < matrix.cols; ++j) {
-            float x = normal(random);
-            if (few_bits) x = std::ldexp(std::round(std::ldexp(x, 24)), -24);
-            if (random() % 50 == 0) x *= 30;
-            if (random() % 20 == 0) x = random() % 2 ? 0.0f : -0.0f;
-            matrix.values.push_back(zero_row ? 0.0f : x);
-        }
-    }
-    return matrix;
-}
-
-// A file of tests/interop/golden, word by word; numbers are hexadecimal bit patterns.
-class GoldenWords {
-  public:
-    explicit GoldenWords(const std::string& path) : in_(path) {
-        if (!in_) throw std::runtime_error("cannot read " + path);
-    }
-    // Goes to the next entry; false at the end.
-    bool entry(const std::string& kind) {
-        for (std::string word; in_ >> word;)
-            if (word == kind)
-                return true;
-            else
-                std::getline(in_, word);  // a comment
-        return false;
-    }
-    std::string word() {
-        std::string word;
-        if (!(in_ >> word)) throw std::runtime_error("a golden file ends too early");
-        return word;
-    }
-    uint64_t count() { return std::stoull(word()); }
-    std::vector<float> floats(uint64_t n) {
-        std::vector<float> values(n);
-        for (float& value : values)
-            value = std::bit_cast<float>(static_cast<uint32_t>(std::stoul(word(), nullptr, 16)));
-        return values;
-    }
-    Bytes bytes(uint64_t n) {
-        Bytes values(n);
-        for (uint8_t& value : values)
-            value = static_cast<uint8_t>(std::stoul(word(), nullptr, 16));
-        return values;
-    }
-
-  private:
-    std::ifstream in_;
-};
 
 }  // namespace halftone::format_test

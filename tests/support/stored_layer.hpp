@@ -1,8 +1,11 @@
 // A layer as recognize() gets it.
 #pragma once
 
-#include <cstring>
+#include <algorithm>
 #include <deque>
+#include <memory>
+#include <stdexcept>
+#include <string>
 
 #include "tests/support/format_plan.hpp"
 
@@ -14,7 +17,12 @@ class Layer {
 
     Layer& add(const std::string& suffix, ht_dtype dtype, const std::vector<uint64_t>& shape,
                const std::string& bytes = "") {
-        names_.push_back("layer" + suffix);
+        return add_named(name_ + suffix, dtype, shape, bytes);
+    }
+    // What belongs to the file and not to the layer has a name of its own.
+    Layer& add_named(const std::string& name, ht_dtype dtype, const std::vector<uint64_t>& shape,
+                     const std::string& bytes = "") {
+        names_.push_back(name);
         contents_.push_back(bytes);
         ht_tensor tensor{};
         tensor.size = sizeof tensor;
@@ -42,18 +50,28 @@ class Layer {
         ht_layer layer{};
         layer.size = sizeof layer;
         layer.n_tensors = static_cast<uint32_t>(tensors.size());
-        layer.name = "layer";
+        layer.name = name_;
         layer.tensors = tensors.data();
         layer.bytes = bytes.data();
         layer.marker = marker_.empty() ? nullptr : marker_.c_str();
         Recognized result;
         result.source.size = sizeof result.source;
         Reported reported;
-        reported.check(table().recognize(&layer, result.values->writable(), &result.source, reported));
+        const ht_status status =
+            table().recognize(&layer, result.values->writable(), &result.source, reported);
+        if (status != HT_OK && status != HT_REFUSED) throw std::logic_error("it fails where it may refuse");
+        reported.check(status);
         return result;
     }
 
+    bool has(const std::string& suffix, ht_dtype dtype) const {
+        return std::ranges::any_of(tensors_, [&](const ht_tensor& tensor) {
+            return tensor.name == name_ + suffix && tensor.dtype == dtype;
+        });
+    }
+
   private:
+    static constexpr const char* name_ = "blocks.0.layer";
     std::string marker_;
     std::deque<std::string> names_, contents_;
     std::deque<ht_tensor> tensors_;

@@ -11,9 +11,10 @@
 #include <halftone/toolbox/scalar_levels.hpp>
 
 #include "core/base/cpu.hpp"
+#include "tests/support/format_plan.hpp"
 #include "tests/unit/fp8/golden.hpp"
 
-namespace halftone::fp8_test {
+namespace halftone::format_test {
 namespace {
 
 using toolbox::E4m3fn;
@@ -113,9 +114,9 @@ TEST_P(Element, EveryBf16AndF16AgreesWithTheGoldenCastsAtEveryCpuLevel) {
                 << std::hexfloat << inputs.values[i];
         for (const ht_cpu cpu : cpu::available()) {
             const Level level(cpu);
-            const Plan plan(source_of(256, 256), Values(GetParam()));
-            EXPECT_EQ(golden.codes, plan.encode(plan.load({1.0f}), inputs))
-                << golden.inputs << " " << cpu::name(cpu);
+            const Plan plan(source_of(256, 256), {{"element", GetParam()}});
+            const Grid grid = plan.load({{}, bytes_of(std::vector{1.0f})});
+            EXPECT_EQ(golden.codes, plan.encode(grid, inputs)) << golden.inputs << " " << cpu::name(cpu);
         }
     }
     EXPECT_EQ(2, compared);
@@ -185,4 +186,4 @@ static_assert(E4m3fn::decode(E4m3fn::encode(1e9f)) == E4m3fn::most &&
 static_assert(E4m3fn::encode(1.0f) == 0x38 && E5m2::encode(1.0f) == 0x3C, "usable in constant expressions");
 
 }  // namespace
-}  // namespace halftone::fp8_test
+}  // namespace halftone::format_test

@@ -8,10 +8,9 @@
 #include <random>
 
 #include "core/base/cpu.hpp"
-#include "tests/unit/fp8/plugin_under_test.hpp"
-#include "tests/unit/fp8/random_matrix.hpp"
+#include "tests/support/format_plan.hpp"
 
-namespace halftone::fp8_test {
+namespace halftone::format_test {
 namespace {
 
 struct Mode {
@@ -38,14 +37,14 @@ class OnTheGrid : public ::testing::TestWithParam<Mode> {
         for (int round = 0; round < 40; ++round) {
             const Matrix weights = random_matrix(random);
             const Plan plan(source_of(weights.rows, weights.cols),
-                            Values(GetParam().element, GetParam().scale_per));
+                            {{"element", GetParam().element}, {"scale_per", GetParam().scale_per}});
             Matrix points = weights;
             std::uniform_real_distribution<float> factor(-1.5f, 1.5f);
             for (float& x : points.values)
                 x *= factor(random);
             // Loaded grids have other scales for rounding than fitted ones.
             const Grid fitted = plan.fit(weights);
-            work(plan, round % 2 ? plan.load(plan.scales(fitted)) : fitted, points);
+            work(plan, round % 2 ? plan.load(plan.companions(fitted)) : fitted, points);
         }
     }
 };
@@ -80,8 +79,7 @@ TEST_P(OnTheGrid, AnyRectangleSnapsAsTheWholeDoes) {
         const ht_region region{row, col, 1 + random() % (points.rows - row),
                                1 + random() % (points.cols - col)};
         Matrix actual = points;
-        ht_view view = view_of(actual, row);
-        view.at += col;
+        const ht_view view = view_of(actual, row, col);
         table().snap(plan.get(), grid.get(), &region, &view, &view);
         for (uint64_t i = 0; i < points.rows; ++i)
             for (uint64_t j = 0; j < points.cols; ++j) {
@@ -93,10 +91,7 @@ TEST_P(OnTheGrid, AnyRectangleSnapsAsTheWholeDoes) {
 
 TEST_P(OnTheGrid, AroundBracketsAndIsTightAndSnapIsOneOfBoth) {
     each(4, [](const Plan& plan, const Grid& grid, const Matrix& points) {
-        Matrix lo = points, hi = points;
-        const ht_region region = whole(points);
-        const ht_view in = view_of(points), low = view_of(lo), high = view_of(hi);
-        table().around(plan.get(), grid.get(), &region, &in, &low, &high);
+        const auto [lo, hi] = plan.around(grid, points);
         const Matrix snapped = plan.snap(grid, points), lo_snapped = plan.snap(grid, lo),
                      hi_snapped = plan.snap(grid, hi);
         Matrix middle = points;
@@ -118,10 +113,7 @@ TEST_P(OnTheGrid, AroundBracketsAndIsTightAndSnapIsOneOfBoth) {
 TEST_P(OnTheGrid, AroundOfAPointOnTheGridIsThatPoint) {
     each(5, [](const Plan& plan, const Grid& grid, const Matrix& points) {
         const Matrix on = plan.snap(grid, points);
-        Matrix lo = points, hi = points;
-        const ht_region region = whole(points);
-        const ht_view in = view_of(on), low = view_of(lo), high = view_of(hi);
-        table().around(plan.get(), grid.get(), &region, &in, &low, &high);
+        const auto [lo, hi] = plan.around(grid, on);
         ASSERT_EQ(bits(on.values), bits(lo.values));
         ASSERT_EQ(bits(on.values), bits(hi.values));
     });
@@ -130,15 +122,11 @@ TEST_P(OnTheGrid, AroundOfAPointOnTheGridIsThatPoint) {
 // value = number of the code * sigma: the difference of two values by that of their numbers.
 TEST_P(OnTheGrid, SigmaIsTheSlopeOfTheValueByTheNumberOfTheCode) {
     each(6, [](const Plan& plan, const Grid& grid, const Matrix& points) {
-        Matrix sigma = points;
-        const ht_region region = whole(points);
-        const ht_view view = view_of(sigma);
-        table().sigma(plan.get(), grid.get(), &region, &view);
+        const Matrix sigma = plan.sigma(grid);
         // 0x40 and 0x48 stand for two numbers of either element type.
         const double step = plan.description().find("e5m2") == std::string::npos ? 4.0 - 2.0 : 8.0 - 2.0;
         const size_t n = points.values.size();
-        const Matrix low = plan.decode(grid, std::vector<uint8_t>(n, 0x40));
-        const Matrix high = plan.decode(grid, std::vector<uint8_t>(n, 0x48));
+        const Matrix low = plan.decode(grid, Bytes(n, 0x40)), high = plan.decode(grid, Bytes(n, 0x48));
         for (size_t i = 0; i < n; ++i) {
             ASSERT_TRUE(std::isfinite(sigma.values[i]) && sigma.values[i] > 0);
             const double slope = (static_cast<double>(high.values[i]) - low.values[i]) / step;
@@ -151,9 +139,8 @@ TEST_P(OnTheGrid, TheTableRoundsAsTheFormatDoes) {
     each(7, [](const Plan& plan, const Grid& grid, Matrix points) {
         ht_table levels{};
         levels.size = sizeof levels;
-        ht_error error{};
-        error.size = sizeof error;
-        ASSERT_EQ(HT_OK, table().table(plan.get(), grid.get(), &levels, &error));
+        Reported reported;
+        reported.check(table().table(plan.get(), grid.get(), &levels, reported));
         ASSERT_EQ(0, levels.divide);
         ASSERT_EQ(1u, levels.tables);
         const bool per_row = plan.facts().scale_kind == HT_SCALE_ROW;
@@ -181,10 +168,10 @@ TEST_P(OnTheGrid, TheTableRoundsAsTheFormatDoes) {
 TEST_P(OnTheGrid, TheTableLiesInsideTheGrid) {
     each(8, [](const Plan& plan, const Grid& grid, const Matrix&) {
         ht_table levels{};
-        ht_error error{};
-        ASSERT_EQ(HT_OK, table().table(plan.get(), grid.get(), &levels, &error));
+        Reported reported;
+        reported.check(table().table(plan.get(), grid.get(), &levels, reported));
         const auto* const end = reinterpret_cast<const float*>(grid.get() + plan.facts().grid_bytes);
-        const uint64_t groups = plan.facts().scale_kind == HT_SCALE_ROW ? plan.scales(grid).size() : 1;
+        const uint64_t groups = plan.companion(grid, ".weight_scale").size() / sizeof(float);
         for (const float* part : {levels.level, levels.upper})
             EXPECT_TRUE(part >= reinterpret_cast<const float*>(grid.get()) && part + levels.levels <= end);
         for (const float* part : {levels.pre, levels.post})
@@ -206,11 +193,11 @@ TEST_P(OnTheGrid, ACopyOfTheGridIsAsGood) {
 TEST_P(OnTheGrid, WhatWasStoredIsReadBackBitForBit) {
     each(10, [](const Plan& plan, const Grid& grid, const Matrix& points) {
         const auto codes = plan.encode(grid, points);
-        const Grid loaded = plan.load(plan.scales(grid));
+        const Grid loaded = plan.load(plan.companions(grid));
         ASSERT_EQ(bits(plan.decode(grid, codes).values), bits(plan.decode(loaded, codes).values));
-        ASSERT_EQ(bits(plan.scales(grid)), bits(plan.scales(loaded)));
+        ASSERT_EQ(plan.companions(grid), plan.companions(loaded));
     });
 }
 
 }  // namespace
-}  // namespace halftone::fp8_test
+}  // namespace halftone::format_test

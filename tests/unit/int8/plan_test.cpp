@@ -1,5 +1,6 @@
 // What is planned, refused and recognized.
 
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "tests/support/stored_layer.hpp"
@@ -109,14 +110,11 @@ TEST(Int8Recognize, TakesEveryLayoutByTheShapeOfItsScales) {
         EXPECT_EQ(stored.marker.empty() ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY, recognized.source.dialect);
         EXPECT_EQ(stored.weight[0], recognized.source.rows);
         // And a plan can be made of it, with as many scales as are stored.
-        void* plan = nullptr;
-        Reported reported;
-        reported.check(table().prepare(&recognized.source, recognized.values->abi(), &plan, reported));
-        uint64_t n = 1, planned = bytes_of(*table().facts(plan)->stored[1]) / 4;
+        const Plan plan(recognized.source, *recognized.values);
+        uint64_t n = 1, planned = bytes_of(*plan.facts().stored[1]) / 4;
         for (const uint64_t side : stored.scales)
             n *= side;
         EXPECT_EQ(n, planned) << what;
-        table().release(plan);
     }
 }
 
@@ -164,10 +162,7 @@ TEST(Int8Recognize, RefusesWhatIsNotItsOwnOrMakesNoSense) {
 TEST(Int8Load, RefusesScalesThatAreNone) {
     const Plan plan(source_of(2, 4), {{"scaling", "row"}});
     for (const float bad : {-1.0f, NAN, INFINITY}) {
-        const std::vector<float> scales{1.0f, bad};
-        Bytes bytes(8);
-        std::memcpy(bytes.data(), scales.data(), 8);
-        EXPECT_NE("", refusal([&] { plan.load({{}, bytes}); }));
+        EXPECT_NE("", refusal([&] { plan.load({{}, bytes_of(std::vector{1.0f, bad})}); }));
     }
     EXPECT_EQ("there is no .weight_scale", refusal([&] { plan.load({{}, {}}); }));
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tests/support/format_properties.hpp"
+#include "tests/support/golden_words.hpp"
 
 namespace halftone::format_test {
 namespace {
