@@ -205,7 +205,7 @@ inline void expect_stored_bytes_to_load(const Mode& mode, uint64_t seed) {
     }
 }
 
-// What the flag HT_FACT_ENCODE_BEFORE_SEAL promises.
+// What the flag HT_FACT_ENCODE_BEFORE_SEAL promises where the seal leaves the scales alone.
 inline void expect_codes_before_the_seal(const Mode& mode, uint64_t seed) {
     std::mt19937_64 random(seed);
     for (int round = 0; round < 20; ++round) {
