@@ -171,18 +171,18 @@ int run(Context& context, const Arguments& arguments) {
     Progress progress;
     set_totals(progress, plan);
     make_trace_folder(plan);
-    std::vector<LearnedOutcome> learned;
+    Outcome outcome;
     {
         const ProgressDisplay shown = show_progress(context, progress, show);
-        learned = execute(plan, *output, workers, progress);
+        outcome = execute(plan, *output, workers, progress);
     }
     output->commit();
-    tell_what_the_cpu_did(context, learned);
+    tell_what_the_cpu_did(context, outcome.learned);
 
     const RunFigures figures{.seconds = os::seconds() - started,
                              .anonymous_memory_peak = os::anonymous_memory_peak(),
                              .threads = workers.threads(),
-                             .learned = std::move(learned)};
+                             .outcome = std::move(outcome)};
     write_report(plan, figures);
     if (arguments.has("json"))
         context.out << pretty(run_json(plan, figures));

@@ -13,6 +13,10 @@ double gigabytes_per_second(const Plan& plan, double seconds) {
     return seconds > 0 ? static_cast<double>(plan.totals.bytes_before) / seconds / 1e9 : 0;
 }
 
+std::string matrices(uint64_t n) {
+    return text::grouped(n) + (n == 1 ? " matrix" : " matrices");
+}
+
 // "learned the rounding of 56 matrices: projected error 0.34, squared error 1.02 of round to nearest's (root
 // mean square and mean over matrices)"
 std::string learned_line(const std::vector<LearnedOutcome>& learned) {
@@ -28,8 +32,7 @@ std::string learned_line(const std::vector<LearnedOutcome>& learned) {
         "learned the rounding of {}: on average {:.3f} of round to nearest's error in what was minimized, "
         "{:.3f} "
         "of its squared error",
-        text::grouped(learned.size()) + (learned.size() == 1 ? " matrix" : " matrices"),
-        std::sqrt(objective / n), squared / n);
+        matrices(learned.size()), std::sqrt(objective / n), squared / n);
     if (unimproved > 0) line += fmt::format("; {} stay rounded to nearest", unimproved);
     return line + "\n";
 }
@@ -38,7 +41,9 @@ std::string learned_line(const std::vector<LearnedOutcome>& learned) {
 
 std::string run_summary(const Plan& plan, const RunFigures& figures) {
     std::string text = plan_overview(plan);
-    if (!figures.learned.empty()) text += learned_line(figures.learned);
+    if (!figures.outcome.learned.empty()) text += learned_line(figures.outcome.learned);
+    for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
+        text += fmt::format("the CPU rounded {} to nearest, since {}\n", matrices(count), reason);
     text += fmt::format("took {} on {} threads, {:.2f} GB/s", text::duration(figures.seconds),
                         figures.threads, gigabytes_per_second(plan, figures.seconds));
     if (figures.anonymous_memory_peak)
@@ -53,7 +58,7 @@ Json run_json(const Plan& plan, const RunFigures& figures) {
     run["threads"] = figures.threads;
     run["gb_per_second"] = gigabytes_per_second(plan, figures.seconds);
     run["anonymous_memory_peak"] = figures.anonymous_memory_peak;
-    for (const LearnedOutcome& one : figures.learned) {
+    for (const LearnedOutcome& one : figures.outcome.learned) {
         Json entry;
         entry["objective"] = one.objective;
         entry["squared_error"] = one.squared_error;
@@ -62,6 +67,8 @@ Json run_json(const Plan& plan, const RunFigures& figures) {
         entry["seconds"] = one.seconds;
         run["learned"][one.name] = std::move(entry);
     }
+    for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
+        run["rounded_on_cpu"][reason] = count;
     whole["run"] = std::move(run);
     return whole;
 }

@@ -4,7 +4,7 @@
 
 #include "core/base/json.hpp"
 #include "core/plan/plan.hpp"
-#include "core/run/learned_job.hpp"
+#include "core/run/execute.hpp"
 
 namespace halftone {
 
@@ -13,7 +13,7 @@ struct RunFigures {
     double seconds = 0;
     uint64_t anonymous_memory_peak = 0;
     unsigned threads = 0;
-    std::vector<LearnedOutcome> learned;
+    Outcome outcome;
 };
 
 std::string run_summary(const Plan&, const RunFigures&);

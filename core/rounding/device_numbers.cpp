@@ -10,6 +10,13 @@ constexpr uint64_t most_blocks = 1024;  // of a sum; the same on every device, s
 
 }  // namespace
 
+Matrix DeviceMatrix::download(DeviceStream& stream) const {
+    Matrix host(rows, cols);
+    stream.copy(host.data(), at(), bytes());
+    stream.wait();
+    return host;
+}
+
 DeviceNumbers::DeviceNumbers(std::shared_ptr<Device> device) : device_(std::move(device)) {}
 
 double* DeviceNumbers::add(DeviceStream& stream, double initial) {
@@ -55,5 +62,14 @@ void SquaredSums::run(DeviceStream& stream, const Of& of, bool add, double* squa
     fold.to = different;
     stream.launch(device_->common(), "fold", 1, fold);
 }
+
+DeviceWork::DeviceWork(std::shared_ptr<Device> on)
+    : device(std::move(on)),
+      stream(device),
+      numbers(device),
+      sums(device),
+      one(numbers.add(stream, 1)),
+      zero(numbers.add(stream, 0)),
+      ignored(numbers.add(stream, 0)) {}
 
 }  // namespace halftone

@@ -25,6 +25,7 @@ struct DeviceMatrix {
     float* at(uint64_t row = 0) const { return memory.as<float>() + row * cols; }
     ht_view view(uint64_t row = 0) const { return {at(row), static_cast<int64_t>(cols), 1}; }
     void upload(DeviceStream& stream, const float* from) const { stream.copy(at(), from, bytes()); }
+    Matrix download(DeviceStream&) const;  // waits
 };
 
 // Numbers on a device: doubles at places that stay.
@@ -63,6 +64,18 @@ class SquaredSums {
   private:
     std::shared_ptr<Device> device_;
     DeviceBuffer partials_;
+};
+
+// What the parts of a problem on a device share.
+struct DeviceWork {
+    explicit DeviceWork(std::shared_ptr<Device>);
+
+    std::shared_ptr<Device> device;
+    DeviceStream stream;
+    DeviceNumbers numbers;
+    SquaredSums sums;
+    double *one, *zero;
+    double* ignored;  // for results that nobody keeps
 };
 
 }  // namespace halftone

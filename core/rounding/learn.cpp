@@ -11,7 +11,7 @@
 namespace halftone {
 
 Learned learn_rounding(RoundingTask task, const Optimizer& optimizer, const OptionValues& options,
-                       const std::shared_ptr<Device>& device) {
+                       const std::shared_ptr<Device>& device, const std::function<void()>& instead) {
     Learned learned;
     if (device) {
         learned.why_on_cpu = device->lost() ? "the device is lost" : why_not_on_device(task, optimizer);
@@ -26,6 +26,7 @@ Learned learn_rounding(RoundingTask task, const Optimizer& optimizer, const Opti
                 learned.why_on_cpu = failure.what();
             }
         }
+        if (instead) instead();
     }
     const std::unique_ptr<Problem> problem = make_cpu_problem(std::move(task));
     learned.result = minimize(*problem, optimizer, options);

@@ -8,8 +8,6 @@
 namespace halftone {
 namespace {
 
-constexpr uint64_t piece = 8u << 20;  // pinning memory takes longer than copying it
-
 void copy_on_all_threads(std::byte* to, const std::byte* from, uint64_t bytes) {
     constexpr uint64_t part = 1u << 19;
     each_tile(pieces(bytes, part), [&](uint64_t i) {

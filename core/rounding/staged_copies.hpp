@@ -11,6 +11,9 @@ namespace halftone {
 // copies slower than a device does. Both functions wait.
 class StagedCopies {
   public:
+    static constexpr uint64_t piece = 8u << 20;   // pinning memory takes longer than copying it
+    static constexpr uint64_t bytes = 2 * piece;  // of the host
+
     explicit StagedCopies(std::shared_ptr<Device>);
 
     void upload(DeviceStream&, void* to, const void* from, uint64_t bytes);

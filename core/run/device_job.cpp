@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fmt/format.h>
 
 #include "core/device/device_grid.hpp"
 #include "core/run/quantize_job.hpp"
@@ -164,33 +165,42 @@ class DeviceJob {
     const ht_region whole_;
 };
 
-}  // namespace
-
-bool quantizes_on_device(const FormatPlan& format) {
-    return format.kernels("encode") && (format.facts().passes == 0 || format.kernels("fit_pass")) &&
-           (!format.fits_bands() || format.kernels("fit_band"));
+// Of what rounding to nearest calls.
+std::string missing_kernel(const FormatPlan& format) {
+    const auto lacks = [&](const char* function) {
+        return format.kernels(function)
+                   ? std::string()
+                   : fmt::format("{} has no kernel for {}() with these options", format.plugin(), function);
+    };
+    std::string missing = lacks("encode");
+    if (missing.empty() && format.facts().passes > 0) missing = lacks("fit_pass");
+    if (missing.empty() && format.fits_bands()) missing = lacks("fit_band");
+    return missing;
 }
 
-bool quantize_on_device(const Plan& plan, const PlannedTensor& planned, const Output& output,
-                        Workers& workers, DeviceLanes& lanes, Progress& progress) {
+}  // namespace
+
+std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, const Output& output,
+                               Workers& workers, DeviceLanes& lanes, Progress& progress) {
+    if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
+    if (lanes.device()->lost()) return "the device is lost";
     const auto memory = workers.reserve(planned.plan->facts().grid_bytes + 2 * staging_bytes);
     const auto work = [&] {
         const DeviceLanes::Handle lane = lanes.take();
         DeviceJob(plan, planned, output, *lane).run();
         progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan);
-        return true;
+        return std::string();
     };
-    if (lanes.device()->lost()) return false;
     try {
         return work();
     } catch (const DeviceFailure& failure) {
-        if (failure.kind() != DeviceFailure::Kind::out_of_memory) return false;
+        if (failure.kind() != DeviceFailure::Kind::out_of_memory) return failure.what();
     }
     lanes.clear();  // what idle lanes hold may be what is missing
     try {
         return work();
-    } catch (const DeviceFailure&) {
-        return false;
+    } catch (const DeviceFailure& failure) {
+        return failure.what();
     }
 }
 

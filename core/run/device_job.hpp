@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "core/plan/plan.hpp"
 #include "core/run/device_lanes.hpp"
 #include "core/run/progress.hpp"
@@ -7,12 +9,10 @@
 
 namespace halftone {
 
-// Whether a device can make a matrix of this format: everything that rounding to nearest calls has a kernel.
-bool quantizes_on_device(const FormatPlan&);
-
 // Makes one matrix, rounded to nearest, with its companions: the same bytes as quantize() makes. The matrix
-// is read once and lies whole on the device. False if the device could not (no memory, lost); nothing that
-// was written by then is wrong.
-bool quantize_on_device(const Plan&, const PlannedTensor&, const Output&, Workers&, DeviceLanes&, Progress&);
+// is read once and lies whole on the device. Empty, or why the device could not (no kernel, no memory, lost);
+// nothing that was written by then is wrong.
+std::string quantize_on_device(const Plan&, const PlannedTensor&, const Output&, Workers&, DeviceLanes&,
+                               Progress&);
 
 }  // namespace halftone

@@ -140,13 +140,17 @@ void read_back(const Plan& plan, const PlannedTensor& planned, const Output& out
     });
 }
 
-// On the device that was asked for, if it can; it makes the same bytes.
-void round_to_nearest(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-                      Progress& progress) {
+// On the device that was asked for, if it can; it makes the same bytes. Returns why it was the CPU instead.
+std::string round_to_nearest(const Plan& plan, const PlannedTensor& planned, const Output& output,
+                             Workers& workers, Progress& progress) {
     DeviceLanes* const lanes = workers.lanes();
-    const bool device = lanes && lanes->asked_for() && quantizes_on_device(*planned.plan);
-    if (device && quantize_on_device(plan, planned, output, workers, *lanes, progress)) return;
+    std::string why_on_cpu;
+    if (lanes && lanes->asked_for()) {
+        why_on_cpu = quantize_on_device(plan, planned, output, workers, *lanes, progress);
+        if (why_on_cpu.empty()) return "";
+    }
     quantize(plan, planned, output, workers, progress);
+    return why_on_cpu;
 }
 
 }  // namespace
@@ -178,10 +182,10 @@ void check_output(const Plan& plan) {
     check_output(output_settings(plan), plan.output_bytes, plan.checkpoint->sources(), plan.files.size());
 }
 
-std::vector<LearnedOutcome> execute(const Plan& plan, const Output& output, Workers& workers,
-                                    Progress& progress) {
+Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {
     const std::vector<uint32_t> order = in_file_order(plan);
     std::vector<std::optional<LearnedOutcome>> learned(plan.tensors.size());
+    std::vector<std::string> why_on_cpu(plan.tensors.size());
     workers.each_job(order.size(), [&](uint64_t index) {
         const PlannedTensor& planned = plan.tensors[order[index]];
         switch (planned.action) {
@@ -189,7 +193,7 @@ std::vector<LearnedOutcome> execute(const Plan& plan, const Output& output, Work
                 if (planned.learning)
                     learned[order[index]] = quantize_learned(plan, planned, output, workers, progress);
                 else
-                    round_to_nearest(plan, planned, output, workers, progress);
+                    why_on_cpu[order[index]] = round_to_nearest(plan, planned, output, workers, progress);
                 break;
             case Action::keep:
                 copy(plan, planned, output, workers, progress);
@@ -202,10 +206,12 @@ std::vector<LearnedOutcome> execute(const Plan& plan, const Output& output, Work
         }
         ++progress.tensors_done;
     });
-    std::vector<LearnedOutcome> outcomes;
+    Outcome outcome;
     for (std::optional<LearnedOutcome>& one : learned)
-        if (one) outcomes.push_back(std::move(*one));
-    return outcomes;
+        if (one) outcome.learned.push_back(std::move(*one));
+    for (const std::string& reason : why_on_cpu)
+        if (!reason.empty()) ++outcome.rounded_on_cpu[reason];
+    return outcome;
 }
 
 void set_totals_of_looking(Progress& progress, const Plan& plan) {

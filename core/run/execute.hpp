@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "core/plan/plan.hpp"
 #include "core/run/learned_job.hpp"
@@ -12,10 +15,15 @@ namespace halftone {
 // Fills in the totals of `progress` for a plan.
 void set_totals(Progress&, const Plan&);
 
+struct Outcome {
+    std::vector<LearnedOutcome> learned;  // in the plan's order
+    // How many matrices the CPU rounded to nearest although a device was asked for by name, by reason.
+    std::map<std::string, uint64_t> rounded_on_cpu;
+};
+
 // Makes every tensor of the plan and writes it to its place. The output is complete afterwards but not
-// committed. Any exception leaves it to Output to clean up. What learning came to is told in the plan's
-// order.
-std::vector<LearnedOutcome> execute(const Plan&, const Output&, Workers&, Progress&);
+// committed. Any exception leaves it to Output to clean up.
+Outcome execute(const Plan&, const Output&, Workers&, Progress&);
 
 // The plan's files, to be written under the pipeline's output path.
 std::unique_ptr<Output> open_output(const Plan&);

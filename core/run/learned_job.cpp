@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/linalg/tiles.hpp"
+#include "core/rounding/device_problem.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/learn.hpp"
 #include "core/rounding/views.hpp"
@@ -78,16 +79,29 @@ double ratio(double now, double before) {
     return before > 0 ? now / before : 1;
 }
 
+// Of the host's memory, if the CPU learns.
+uint64_t bytes_of_learning(const PlannedLearning& learning, const FormatPlan& format) {
+    const bool whole_error = learning.objective.singular_directions == 0;
+    const uint64_t matrices = 1 + learning.matrices + (whole_error ? 1 : 0);
+    return format.source().rows * format.source().cols * sizeof(float) * matrices +
+           format.weight_slice_bytes() + 2 * format.facts().grid_bytes;
+}
+
 LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
                      Progress& progress) {
     const double start = os::seconds();
     const PlannedLearning& learning = *planned.learning;
     const FormatPlan& format = *planned.plan;
-    const uint64_t elements = format.source().rows * format.source().cols;
-    const bool whole_error = learning.objective.singular_directions == 0;
-    const uint64_t matrices = 1 + learning.matrices + (whole_error ? 1 : 0);
-    const auto memory = workers.reserve(elements * sizeof(float) * matrices + format.weight_slice_bytes() +
-                                        2 * format.facts().grid_bytes);
+    const std::shared_ptr<Device> device = workers.lanes() ? workers.lanes()->device() : nullptr;
+    const uint64_t bytes_on_cpu = bytes_of_learning(learning, format);
+    std::optional<uint64_t> bytes;
+    if (device && !device->lost()) bytes = host_bytes_beside_device(format, *learning.optimizer);
+    std::shared_ptr<void> memory = workers.reserve(bytes.value_or(bytes_on_cpu));
+    const auto on_cpu_instead = [&] {
+        if (!bytes) return;
+        memory.reset();  // first: jobs that wait for more while they hold some would wait for each other
+        memory = workers.reserve(bytes_on_cpu);
+    };
 
     RoundingTask task;
     task.format = &format;
@@ -101,8 +115,8 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     task.matrices = learning.matrices;
     task.trace = !plan.pipeline.report.trace.empty();
     task.stop = os::interrupted;
-    const std::shared_ptr<Device> device = workers.lanes() ? workers.lanes()->device() : nullptr;
-    const Learned learned = learn_rounding(std::move(task), *learning.optimizer, learning.options, device);
+    const Learned learned =
+        learn_rounding(std::move(task), *learning.optimizer, learning.options, device, on_cpu_instead);
     const RoundingResult& result = learned.result;
     if (os::interrupted())
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");

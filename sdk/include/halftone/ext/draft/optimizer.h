@@ -88,7 +88,12 @@ typedef struct ht_op {
     void (*cpu)(const ht_tile* tile) HT_NOEXCEPT;
 } ht_op;
 
-enum { HT_FACTOR_CHOLESKY = 1, HT_FACTOR_CHOLESKY_INVERSE = 2, HT_FACTOR_QR = 3, HT_FACTOR_EIGEN = 4 };
+enum {
+    HT_FACTOR_CHOLESKY = 1,         /* L, lower, with A = L L' */
+    HT_FACTOR_CHOLESKY_INVERSE = 2, /* the inverse of that L, lower too; not the inverse of A */
+    HT_FACTOR_QR = 3,
+    HT_FACTOR_EIGEN = 4
+};
 
 /* ht_problem.flags */
 enum {
