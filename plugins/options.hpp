@@ -59,7 +59,7 @@ class OptionValues {
 
     // For recipes, plans and `plugins info`: every option with its value as TOML text, in the table's order.
     std::vector<std::pair<std::string, std::string>> as_toml() const;
-    // Only what differs from the default, as "scale_per=row element=e5m2".
+    // Only what differs from the default, as "scaling=row element=e5m2".
     std::string summary() const;
 
   private:

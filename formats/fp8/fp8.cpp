@@ -88,7 +88,7 @@ ElementType element_of(const toolbox::StoredLayer& layer, const ht_tensor& weigh
 }
 
 // From the shape alone: some writers label a single scale as rowwise.
-ScalePer scale_per(const toolbox::StoredLayer& layer, const ht_tensor& scales, uint64_t rows) {
+ScalePer scaling_of(const toolbox::StoredLayer& layer, const ht_tensor& scales, uint64_t rows) {
     if (scales.dtype != HT_DTYPE_F32) throw Refused("its scale is not stored as F32");
     const std::vector<uint64_t> shape = toolbox::shape_of(scales);
     using Shape = std::vector<uint64_t>;
@@ -112,25 +112,25 @@ class Fp8 : public toolbox::ScalarFormat {
 
     static constexpr ht_option options[] = {
         choice("element", "e4m3fn", element_names, "e4m3fn has finer steps, e5m2 a wider range"),
-        choice("scale_per", "tensor", scale_names, "what shares one scale"),
+        choice("scaling", "tensor", scale_names, "what shares one scale"),
         toolbox::scale_option,
     };
 
     static constexpr ht_label labels[] = {
-        {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scale_per=tensor",
+        {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scaling=tensor",
          "comfyui>=2025-12; comfyui-fork", activations, ""},
-        {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scale_per=tensor", "comfyui>=2026-01", activations,
+        {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scaling=tensor", "comfyui>=2026-01", activations,
          ""},
-        {sizeof(ht_label), 0, "float8_e4m3fn_rowwise", "element=e4m3fn scale_per=row", "comfyui-fork",
+        {sizeof(ht_label), 0, "float8_e4m3fn_rowwise", "element=e4m3fn scaling=row", "comfyui-fork",
          activations, "mainline ComfyUI refuses the file"},
-        {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scale_per=row", "", "none",
+        {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scaling=row", "", "none",
          "no loader knows this label"},
-        {sizeof(ht_label), 0, "", "layout=legacy element=e4m3fn scale_per=tensor", "comfyui; comfyui-fork",
+        {sizeof(ht_label), 0, "", "layout=legacy element=e4m3fn scaling=tensor", "comfyui; comfyui-fork",
          activations, "scale_weight beside the weight, scaled_fp8 for the file"},
     };
 
     Fp8(const ht_source& source, const Options& options)
-        : Fp8(source, options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scale_per"),
+        : Fp8(source, options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scaling"),
               options.choice_as<toolbox::ScaleFit>("scale")) {}
 
     void describe(JsonSink sink) const {
@@ -151,7 +151,7 @@ class Fp8 : public toolbox::ScalarFormat {
         const ht_tensor* const legacy = scales ? nullptr : layer.tensor(".scale_weight");
         if (legacy) scales = legacy;
         if (!scales) throw Refused("its weight has no scale");
-        const ScalePer per = scale_per(layer, *scales, weight->shape[0]);
+        const ScalePer per = scaling_of(layer, *scales, weight->shape[0]);
         if (legacy && (element != ElementType::e4m3fn || per != ScalePer::tensor))
             throw Refused("the legacy layout has e4m3fn weights with one scale each, and nothing else");
 
@@ -160,7 +160,7 @@ class Fp8 : public toolbox::ScalarFormat {
             marker ? marker->rank == 1 && marker->shape[0] == 2
                    : layer.marker() && layer.marker()->flag("full_precision_matrix_mult").value_or(false);
         options.set_choice("element", element_names[static_cast<int>(element)]);
-        options.set_choice("scale_per", scale_names[static_cast<int>(per)]);
+        options.set_choice("scaling", scale_names[static_cast<int>(per)]);
         source.dtype = weight->dtype;
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
         source.wants = full_precision ? HT_WANTS_FULL_PRECISION_MM : 0;

@@ -73,11 +73,11 @@ def into_page_cache(path):
             pass
 
 
-def write_pipeline(path, scale_per):
+def write_pipeline(path, scaling):
     # No profile: every matrix is quantized, as convert_to_quant does.
     path.write_text(
         '[model]\nprofile = "none"\n[quantize]\nformat = "fp8"\nembeddings = "fp8"\n'
-        f'[format.fp8]\nscale_per = "{scale_per}"\n'
+        f'[format.fp8]\nscaling = "{scaling}"\n'
     )
     return path
 
@@ -86,10 +86,10 @@ def contenders(args, model, folder):
     """name -> command that turns the model into folder/output.safetensors"""
     output = folder / "output.safetensors"
     commands = {}
-    for scale_per in ("tensor", "row"):
-        pipeline = write_pipeline(folder / f"{scale_per}.toml", scale_per)
+    for scaling in ("tensor", "row"):
+        pipeline = write_pipeline(folder / f"{scaling}.toml", scaling)
         command = [args.halftone, "run", pipeline, "-i", model, "-o", output, "--no-progress", "--quiet"]
-        commands[f"halftone, a scale per {scale_per}"] = command + (
+        commands[f"halftone, a scale per {scaling}"] = command + (
             ["--threads", str(args.threads)] if args.threads else []
         )
     commands["cp"] = ["cp", "--reflink=never", model, output]

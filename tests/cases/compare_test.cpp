@@ -75,12 +75,12 @@ TEST_F(Compare, QuantizedOnEitherSideAndWithAnotherPrefix) {
     write("plain", model());
     write("prefixed", model("model.diffusion_model."));
     quantize("plain", "tensor");
-    quantize("plain", "row", "scale_per = \"row\"\n");
-    quantize("prefixed", "prefixed-row", "scale_per = \"row\"\n");
+    quantize("plain", "row", "scaling = \"row\"\n");
+    quantize("prefixed", "prefixed-row", "scaling = \"row\"\n");
     const Json tensor = compared("plain", "tensor"), row = compared("plain", "row");
     ASSERT_EQ(row["tensors"].size(), 2u);
     EXPECT_EQ(row["identical"], 1);
-    EXPECT_EQ(row["tensors"][0]["to"], "fp8 scale_per=row");
+    EXPECT_EQ(row["tensors"][0]["to"], "fp8 scaling=row");
     EXPECT_GE(row["tensors"][0]["relmse"], row["tensors"][1]["relmse"]);
     for (const Json& one : row["tensors"]) {
         EXPECT_GT(one["relmse"], 1e-4);

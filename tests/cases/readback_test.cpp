@@ -199,7 +199,7 @@ TEST_F(ReadBack, WrongUseIsToldBeforeAnythingIsWritten) {
 TEST_F(ReadBack, BytesDependNeitherOnThreadsNorMemoryNorShards) {
     write({random_tensor("a.weight", HT_DTYPE_BF16, {1500, 320}, 1),
            random_tensor("b.weight", HT_DTYPE_BF16, {3, 200'000}, 2)});
-    ASSERT_EQ(run("format = \"fp8\"\nscale_per = \"row\"\n").code, 0);
+    ASSERT_EQ(run("format = \"fp8\"\nscaling = \"row\"\n").code, 0);
     out_becomes_in();
     ASSERT_EQ(dequantize({"--threads", "1"}).code, 0);
     const std::string reference = file_text(folder_ / "out.safetensors");
@@ -235,7 +235,7 @@ TEST_F(ReadBack, ShardedInputWithAScaleInAnotherShardThanItsWeight) {
 // the way by dequantizing.
 TEST_F(ReadBack, FromEveryFormatToEveryOther) {
     const std::string formats[] = {
-        "format = \"fp8\"\nscale_per = \"row\"\n", "format = \"int8\"\nblock_size = 48\n",
+        "format = \"fp8\"\nscaling = \"row\"\n", "format = \"int8\"\nblock_size = 48\n",
         "format = \"int8\"\nscaling = \"row\"\nrotation = \"hadamard\"\nrotation_group = 16\n",
         "format = \"int8\"\nblock_size = 32\n", "format = \"nvfp4\"\n"};
     for (const std::string& from : formats) {
@@ -275,15 +275,15 @@ TEST_F(ReadBack, AQuantizedInputIsQuantizedAnew) {
            random_tensor("b.weight", HT_DTYPE_F32, {33, 70}, 2),
            random_tensor("b.bias", HT_DTYPE_F32, {33}, 3)},
           {{"author", "someone"}});
-    ASSERT_EQ(run("format = \"fp8\"\nscale_per = \"row\"\n").code, 0);
+    ASSERT_EQ(run("format = \"fp8\"\nscaling = \"row\"\n").code, 0);
     out_becomes_in();
     ASSERT_EQ(dequantize({"--dtype", "f32"}).code, 0);
     std::filesystem::rename(folder_ / "out.safetensors", folder_ / "plain.safetensors");
 
     const Finished plan =
-        halftone({"plan", (folder_ / "p.toml").string(), "--set", "quantize.scale_per=tensor"});
+        halftone({"plan", (folder_ / "p.toml").string(), "--set", "quantize.scaling=tensor"});
     EXPECT_EQ(plan.code, 0) << plan.err;
-    EXPECT_NE(plan.out.find("was fp8 scale_per=row"), std::string::npos) << plan.out;
+    EXPECT_NE(plan.out.find("was fp8 scaling=row"), std::string::npos) << plan.out;
     const Finished anew = run("format = \"fp8\"\nelement = \"e5m2\"\n");
     ASSERT_EQ(anew.code, 0) << anew.err;
     EXPECT_NE(anew.err.find("already quantized, and quantized anew"), std::string::npos) << anew.err;

@@ -96,8 +96,8 @@ TEST_F(RunTest, QuantizesMatricesAndCopiesTheRest) {
 }
 
 TEST_F(RunTest, BytesDependNeitherOnThreadsNorMemoryNorInstructionSet) {
-    for (const char* scale_per : {"tensor", "row"}) {
-        pipeline("", "scale_per = \"" + std::string(scale_per) + "\"\n");
+    for (const char* scaling : {"tensor", "row"}) {
+        pipeline("", "scaling = \"" + std::string(scaling) + "\"\n");
         ASSERT_EQ(run({"--force", "--threads", "1"}).code, 0);
         const std::string reference = out();
         for (const char* threads : {"2", "8"}) {
@@ -265,7 +265,7 @@ reason = "the first block is sensitive"
 [[rule]]
 regex = "blocks\\.\\d+\\.attn"
 format = "fp8"
-scale_per = "row"
+scaling = "row"
 [[rule]]
 match = "steps"
 action = "remove"

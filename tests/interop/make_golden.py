@@ -57,17 +57,17 @@ def write_matrices(out):
     out.write(versions())
     for element in ref.ELEMENTS:
         for name, weights in adversarial(element).items():
-            for scale_per in ("tensor", "row"):
-                text = ref.by_the_text(weights, element, scale_per)
+            for scaling in ("tensor", "row"):
+                text = ref.by_the_text(weights, element, scaling)
                 tool = "text"
                 if element == "e4m3fn":
-                    theirs = ref.convert_to_quant(weights, scale_per)
+                    theirs = ref.convert_to_quant(weights, scaling)
                     same = all(ref.float_words(a.float()) == ref.float_words(b.float()) for a, b in zip(text, theirs))
                     if not same:
-                        sys.exit(f"convert_to_quant and the text differ on {name}, {scale_per}")
+                        sys.exit(f"convert_to_quant and the text differ on {name}, {scaling}")
                     tool = "convert_to_quant"
                 rows, cols = weights.shape
-                ref.write_matrix(out, f"{name} {element} {scale_per} {rows} {cols} {tool}", weights, *text)
+                ref.write_matrix(out, f"{name} {element} {scaling} {rows} {cols} {tool}", weights, *text)
 
 
 FILES = {

@@ -64,14 +64,14 @@ def fnv1a64(codes):
     return value
 
 
-def by_the_text(weights, element, scale_per):
+def by_the_text(weights, element, scaling):
     """The numerics that docs/formats.md describes, in PyTorch; for what no other tool writes."""
-    amax = weights.abs().amax(dim=1, keepdim=True) if scale_per == "row" else weights.abs().max()
+    amax = weights.abs().amax(dim=1, keepdim=True) if scaling == "row" else weights.abs().max()
     if torch.all(weights == 0):
-        return torch.zeros_like(weights).to(TORCH[element]), torch.ones(weights.shape[0] if scale_per == "row" else ())
+        return torch.zeros_like(weights).to(TORCH[element]), torch.ones(weights.shape[0] if scaling == "row" else ())
     quantizer = amax.clamp(min=1e-12).reciprocal() * MOST[element]
     codes = (weights * quantizer).clamp(-MOST[element], MOST[element]).to(TORCH[element])
-    return codes, quantizer.reciprocal().reshape(-1) if scale_per == "row" else quantizer.reciprocal()
+    return codes, quantizer.reciprocal().reshape(-1) if scaling == "row" else quantizer.reciprocal()
 
 
 def find_convert_to_quant():
@@ -88,16 +88,16 @@ def find_convert_to_quant():
 CONVERT_TO_QUANT = find_convert_to_quant()
 
 
-def convert_to_quant(weights, scale_per):
+def convert_to_quant(weights, scaling):
     """Its simple mode for one matrix. It writes e4m3fn alone, and one scale of an all-zero matrix as [1]."""
     from convert_to_quant.converters.learned_rounding import LearnedRoundingConverter
 
     logging.disable(logging.CRITICAL)
     converter = LearnedRoundingConverter(
-        scaling_mode=scale_per, target_format="fp8", no_learned_rounding=True, device="cpu"
+        scaling_mode=scaling, target_format="fp8", no_learned_rounding=True, device="cpu"
     )
     codes, scales, *_ = converter.convert(weights.clone())
-    return codes, scales.reshape(-1) if scale_per == "row" else scales.reshape(())
+    return codes, scales.reshape(-1) if scaling == "row" else scales.reshape(())
 
 
 def float_words(values):

@@ -43,9 +43,9 @@ def make_checkpoint(path):
     return tensors
 
 
-def check_output(report, source, stored, metadata, element, scale_per):
+def check_output(report, source, stored, metadata, element, scaling):
     """Against the references, layer by layer. Returns the largest relative error of a dequantized layer."""
-    label = LABELS[element, scale_per]
+    label = LABELS[element, scaling]
     entries = json.loads(metadata["_quantization_metadata"])
     report.check(entries["format_version"] == "1.0", "format_version")
     report.check(metadata.get("modelspec.title") == "hard to round", "the input's metadata are kept")
@@ -60,20 +60,20 @@ def check_output(report, source, stored, metadata, element, scale_per):
         codes, scales = stored[name], stored[f"{layer}.weight_scale"]
         report.check(codes.dtype == ref.TORCH[element], f"{name}: {codes.dtype}")
         report.check(scales.dtype == torch.float32, f"{name}: scales are {scales.dtype}")
-        report.check(scales.shape == ((len(weights),) if scale_per == "row" else ()), f"{name}: {scales.shape}")
+        report.check(scales.shape == ((len(weights),) if scaling == "row" else ()), f"{name}: {scales.shape}")
         marker = bytes(stored[f"{layer}.comfy_quant"].tolist())
         report.check(marker == json.dumps({"format": label}).encode(), f"{name}: {marker}")
         report.check(entries["layers"].get(layer) == {"format": label}, f"{name}: entry in the header")
 
-        references = {"the text": ref.by_the_text(weights.float(), element, scale_per)}
+        references = {"the text": ref.by_the_text(weights.float(), element, scaling)}
         if element == "e4m3fn" and ref.CONVERT_TO_QUANT:
-            references["convert_to_quant"] = ref.convert_to_quant(weights.float(), scale_per)
+            references["convert_to_quant"] = ref.convert_to_quant(weights.float(), scaling)
         for reference, (their_codes, their_scales) in references.items():
             report.check(ref.byte_words(codes) == ref.byte_words(their_codes), f"{name}: codes of {reference}")
             report.check(ref.float_words(scales) == ref.float_words(their_scales), f"{name}: scales of {reference}")
 
         if layer.endswith(".proj"):
-            value = codes.float() * (scales[:, None] if scale_per == "row" else scales)
+            value = codes.float() * (scales[:, None] if scaling == "row" else scales)
             worst = max(worst, ((value - weights.float()).norm() / weights.float().norm()).item())
     report.check(sorted(entries["layers"]) == sorted(layers), "the header has every layer and no other")
     report.check(len(stored) == len(source) + 2 * len(layers), "no other tensors")
@@ -119,14 +119,14 @@ def check_against_their_program(report, source_path, ours, folder):
 def check_files(program, folder, report):
     source_path = folder / "source.safetensors"
     source = make_checkpoint(source_path)
-    for element, scale_per in LABELS:
-        target = folder / f"{element}-{scale_per}.safetensors"
-        options = f'element = "{element}"\nscale_per = "{scale_per}"'
+    for element, scaling in LABELS:
+        target = folder / f"{element}-{scaling}.safetensors"
+        options = f'element = "{element}"\nscaling = "{scaling}"'
         stored, metadata = quantized(program, source_path, target, "fp8", options)
-        worst = check_output(report, source, stored, metadata, element, scale_per)
-        print(f"{element}, a scale per {scale_per}: relative error of random layers up to {worst:.4f}")
+        worst = check_output(report, source, stored, metadata, element, scaling)
+        print(f"{element}, a scale per {scaling}: relative error of random layers up to {worst:.4f}")
         report.check(worst < (0.03 if element == "e4m3fn" else 0.06), "the layers are still themselves")
-        if (element, scale_per) == ("e4m3fn", "tensor") and ref.CONVERT_TO_QUANT:
+        if (element, scaling) == ("e4m3fn", "tensor") and ref.CONVERT_TO_QUANT:
             check_against_their_program(report, source_path, stored, folder)
     legacy = quantized(program, source_path, folder / "legacy.safetensors", "fp8", layout="legacy")
     check_legacy(report, source, *legacy)

@@ -57,25 +57,25 @@ def kit_int8(weights, **options):
     return tensors, kit.TensorWiseINT8Layout.dequantize(codes, params)
 
 
-def converted_fp8(weights, scale_per, legacy=False):
+def converted_fp8(weights, scaling, legacy=False):
     """convert_to_quant's simple mode; the values as its loader's layouts compute them."""
-    codes, scales = ref.convert_to_quant(weights, scale_per)
-    values = codes.float() * (scales[:, None] if scale_per == "row" else scales)
+    codes, scales = ref.convert_to_quant(weights, scaling)
+    values = codes.float() * (scales[:, None] if scaling == "row" else scales)
     if legacy:
         return {"weight": codes, "scale_weight": scales.reshape(1)}, values
-    label = "float8_e4m3fn_rowwise" if scale_per == "row" else "float8_e4m3fn"
+    label = "float8_e4m3fn_rowwise" if scaling == "row" else "float8_e4m3fn"
     return {"weight": codes, "weight_scale": scales, "comfy_quant": marker(format=label)}, values
 
 
-def converted_int8(weights, scale_per, block=128):
+def converted_int8(weights, scaling, block=128):
     from convert_to_quant.converters.learned_rounding import LearnedRoundingConverter
 
     logging.disable(logging.CRITICAL)
     converter = LearnedRoundingConverter(
-        scaling_mode=scale_per, target_format="int8", block_size=block, no_learned_rounding=True, device="cpu"
+        scaling_mode=scaling, target_format="int8", block_size=block, no_learned_rounding=True, device="cpu"
     )
     codes, scales, values, *_ = converter.convert(weights.clone())
-    if scale_per == "block":
+    if scaling == "block":
         configuration = {"format": "int8_blockwise", "group_size": block}
         rows, cols = weights.shape
         tiles = codes.float().reshape(rows // block, block, cols // block, block) * scales[:, None, :, None]

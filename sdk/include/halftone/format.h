@@ -163,7 +163,7 @@ typedef struct ht_label {
     uint32_t size;
     uint32_t reserved;
     const char* label;       /* as stored, "float8_e4m3fn"; "" for dialects that store none */
-    const char* options;     /* which options lead to it: "scale_per=tensor element=e4m3fn" */
+    const char* options;     /* which options lead to it: "scaling=tensor element=e4m3fn" */
     const char* loaders;     /* who takes it since when: "comfyui>=0.3.0; comfyui-fork" ; "" for nobody */
     const char* activations; /* what they do to activations at run time: "none", "fp8 with a fixed scale" */
     const char* remark;      /* one line or "" */

@@ -65,7 +65,7 @@ constexpr auto option_pointers() {
 // ------------------------------------------------------------------------------------------------ options
 // Rows of an option table:
 //     static constexpr ht_option options[] = {
-//         halftone::choice("scale_per", "tensor", scale_per_choices, "what shares one scale"),
+//         halftone::choice("scaling", "tensor", scaling_choices, "what shares one scale"),
 //         halftone::whole("block_size", "128", 1, 4096, "rows and columns of a tile"),
 //     };
 constexpr ht_option flag(const char* name, const char* fallback, const char* help) {

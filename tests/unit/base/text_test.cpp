@@ -74,13 +74,13 @@ TEST(Printable, NeverExceedsItsLimitAndStaysUtf8) {
     EXPECT_EQ(printable("abcdefghi", 8), "abcde…");
 }
 
-const std::vector<std::string> options = {"scale_per", "block_size", "element", "full_precision_mm"};
+const std::vector<std::string> options = {"scaling", "block_size", "element", "full_precision_mm"};
 
 TEST(Closest, FindsTheMistypedWord) {
     EXPECT_EQ(closest("blok_size", options), "block_size");
     EXPECT_EQ(closest("block-size", options), "block_size");
     EXPECT_EQ(closest("BlockSize", options), "block_size");
-    EXPECT_EQ(closest("sacle_per", options), "scale_per");
+    EXPECT_EQ(closest("sacle_per", options), "scaling");
     EXPECT_EQ(closest("elements", options), "element");
 }
 

@@ -51,7 +51,7 @@ std::vector<Mode> modes() {
     for (const char* element : {"e4m3fn", "e5m2"})
         for (const char* per : {"tensor", "row"})
             for (const char* scale : {"absmax", "mse"})
-                add({"fp8", {{"element", element}, {"scale_per", per}, {"scale", scale}}});
+                add({"fp8", {{"element", element}, {"scaling", per}, {"scale", scale}}});
     for (const char* scale : {"absmax", "mse"}) {
         add({"int8", {{"scaling", "block"}, {"scale", scale}}, 16, 16, 16});
         add({"int8", {{"scaling", "lode"}, {"scale", scale}}, 1, 16, 16});

@@ -14,16 +14,16 @@ namespace halftone::format_test {
 namespace {
 
 struct Mode {
-    std::string element, scale_per;
+    std::string element, scaling;
     ht_cpu cpu;
 };
 
 std::vector<Mode> modes() {
     std::vector<Mode> all;
     for (const char* element : {"e4m3fn", "e5m2"})
-        for (const char* scale_per : {"tensor", "row"})
+        for (const char* scaling : {"tensor", "row"})
             for (const ht_cpu cpu : cpu::available())
-                all.push_back({element, scale_per, cpu});
+                all.push_back({element, scaling, cpu});
     return all;
 }
 
@@ -37,7 +37,7 @@ class OnTheGrid : public ::testing::TestWithParam<Mode> {
         for (int round = 0; round < 40; ++round) {
             const Matrix weights = random_matrix(random);
             const Plan plan(source_of(weights.rows, weights.cols),
-                            {{"element", GetParam().element}, {"scale_per", GetParam().scale_per}});
+                            {{"element", GetParam().element}, {"scaling", GetParam().scaling}});
             Matrix points = weights;
             std::uniform_real_distribution<float> factor(-1.5f, 1.5f);
             for (float& x : points.values)
@@ -49,7 +49,7 @@ class OnTheGrid : public ::testing::TestWithParam<Mode> {
     }
 };
 INSTANTIATE_TEST_SUITE_P(EveryMode, OnTheGrid, ::testing::ValuesIn(modes()), [](const auto& param) {
-    return param.param.element + "_" + param.param.scale_per + "_" + cpu::name(param.param.cpu);
+    return param.param.element + "_" + param.param.scaling + "_" + cpu::name(param.param.cpu);
 });
 
 TEST_P(OnTheGrid, SnapIsDecodeOfEncodeBitForBit) {

@@ -13,8 +13,8 @@ namespace {
 using Shape = std::vector<uint64_t>;
 
 std::string reason(const ht_source& source, const std::string& element = "e4m3fn",
-                   const std::string& scale_per = "tensor") {
-    return refusal([&] { Plan(source, {{"element", element}, {"scale_per", scale_per}}); });
+                   const std::string& scaling = "tensor") {
+    return refusal([&] { Plan(source, {{"element", element}, {"scaling", scaling}}); });
 }
 
 TEST(Descriptor, NamesThePlugin) {
@@ -22,7 +22,7 @@ TEST(Descriptor, NamesThePlugin) {
     EXPECT_EQ(HT_KIND_FORMAT, descriptor().kind);
     EXPECT_STREQ("MIT", descriptor().license);
     EXPECT_EQ("e4m3fn", Values().choice("element"));
-    EXPECT_EQ("tensor", Values().choice("scale_per"));
+    EXPECT_EQ("tensor", Values().choice("scaling"));
 }
 
 TEST(Descriptor, HasEveryLabelThatPlansWrite) {
@@ -30,8 +30,8 @@ TEST(Descriptor, HasEveryLabelThatPlansWrite) {
     for (uint64_t i = 0; i < table().n_labels; ++i)
         loaders[table().labels[i]->label] = table().labels[i]->loaders;
     for (const char* element : {"e4m3fn", "e5m2"})
-        for (const char* scale_per : {"tensor", "row"}) {
-            const Plan plan(source_of(4, 4), {{"element", element}, {"scale_per", scale_per}});
+        for (const char* scaling : {"tensor", "row"}) {
+            const Plan plan(source_of(4, 4), {{"element", element}, {"scaling", scaling}});
             const std::string start = R"({"format":")", description = plan.description();
             ASSERT_TRUE(description.starts_with(start)) << description;
             const std::string label =
@@ -61,7 +61,7 @@ TEST(PlanOfFp8, StoresOneScaleAsAScalar) {
 }
 
 TEST(PlanOfFp8, StoresAScalePerRow) {
-    const Plan plan(source_of(6, 10), {{"element", "e5m2"}, {"scale_per", "row"}});
+    const Plan plan(source_of(6, 10), {{"element", "e5m2"}, {"scaling", "row"}});
     const ht_facts& facts = plan.facts();
     EXPECT_EQ(HT_DTYPE_F8_E5M2, facts.stored[0]->dtype);
     EXPECT_EQ(Shape{6}, plan.shape(".weight_scale"));
@@ -90,7 +90,7 @@ TEST(PlanOfFp8, OfTheLegacyLayoutHasAMarkerForTheFile) {
 TEST(PlanOfFp8, DescribesItself) {
     EXPECT_EQ(R"({"format":"float8_e4m3fn"})", Plan(source_of(2, 2)).description());
     EXPECT_EQ(R"({"format":"float8_e4m3fn_rowwise","full_precision_matrix_mult":true})",
-              Plan(source_of(2, 2, HT_DIALECT_COMFY, HT_WANTS_FULL_PRECISION_MM), {{"scale_per", "row"}})
+              Plan(source_of(2, 2, HT_DIALECT_COMFY, HT_WANTS_FULL_PRECISION_MM), {{"scaling", "row"}})
                   .description());
     EXPECT_EQ(R"({"format":"float8_e5m2"})", Plan(source_of(2, 2), {{"element", "e5m2"}}).description());
 }
@@ -113,7 +113,7 @@ TEST(PlanOfFp8, RefusesWhatItCannotStoreAndSaysWhy) {
 }
 
 TEST(PlanOfFp8, RefusesToLoadScalesThatAreNone) {
-    const Plan plan(source_of(3, 2), {{"scale_per", "row"}});
+    const Plan plan(source_of(3, 2), {{"scaling", "row"}});
     EXPECT_EQ("there is no .weight_scale", refusal([&] { plan.load({{}, {}}); }));
     for (const float bad : {-1.0f, NAN, INFINITY})
         EXPECT_TRUE(refusal([&] {
@@ -123,7 +123,7 @@ TEST(PlanOfFp8, RefusesToLoadScalesThatAreNone) {
 
 // A scale of 0 occurs in files of writers without a floor; one whose inverse overflows is as good as 0.
 TEST(PlanOfFp8, TakesScalesThatVanish) {
-    const Plan plan(source_of(3, 2), {{"scale_per", "row"}});
+    const Plan plan(source_of(3, 2), {{"scaling", "row"}});
     const Matrix points{3, 2, {1.0f, -1.0f, 1e-30f, 2.0f, 0.0f, -0.5f}};
     for (const float tiny : {0.0f, 1e-40f, FLT_MIN / 2}) {
         const Grid grid = plan.load({{}, bytes_of(std::vector(3, tiny))});
@@ -142,7 +142,7 @@ std::string recognize(const Layer& layer, ht_source* source = nullptr) {
     const std::string reason = refusal([&] {
         const auto recognized = layer.recognized();
         if (source) *source = recognized.source;
-        answer = recognized.values->choice("element") + " " + recognized.values->choice("scale_per");
+        answer = recognized.values->choice("element") + " " + recognized.values->choice("scaling");
         // What was recognized must make a plan whose stored tensors are those that were found.
         const Plan plan(recognized.source, *recognized.values);
         for (uint64_t i = 0; i < plan.facts().n_stored; ++i) {

@@ -10,7 +10,7 @@ class Fp8Search : public ::testing::TestWithParam<std::tuple<const char*, const 
     Mode mode() const {
         return {
             "",
-            {{"element", std::get<0>(GetParam())}, {"scale_per", std::get<1>(GetParam())}, {"scale", "mse"}},
+            {{"element", std::get<0>(GetParam())}, {"scaling", std::get<1>(GetParam())}, {"scale", "mse"}},
             {9, 700}};
     }
 };

@@ -12,10 +12,10 @@ struct Stored {
     Bytes codes, scales;
 };
 
-Stored quantize(const Matrix& matrix, const std::string& element, const std::string& scale_per,
+Stored quantize(const Matrix& matrix, const std::string& element, const std::string& scaling,
                 ht_cpu cpu = HT_CPU_BASELINE) {
     const Level level(cpu);
-    const Plan plan(source_of(matrix.rows, matrix.cols), {{"element", element}, {"scale_per", scale_per}});
+    const Plan plan(source_of(matrix.rows, matrix.cols), {{"element", element}, {"scaling", scaling}});
     const Grid grid = plan.fit(matrix);
     return {plan.encode(grid, matrix), plan.companion(grid, ".weight_scale")};
 }
@@ -38,16 +38,16 @@ TEST(StoredBytes, OfAllGoldenMatricesAtEveryCpuLevel) {
     GoldenWords golden(std::string(HALFTONE_GOLDEN) + "/fp8_matrices.txt");
     int seen = 0;
     for (; golden.entry("matrix"); ++seen) {
-        const std::string name = golden.word(), element = golden.word(), scale_per = golden.word();
+        const std::string name = golden.word(), element = golden.word(), scaling = golden.word();
         Matrix matrix;
         matrix.rows = golden.count();
         matrix.cols = golden.count();
-        const std::string what = name + " " + element + " " + scale_per + ", " + golden.word();
+        const std::string what = name + " " + element + " " + scaling + ", " + golden.word();
         matrix.values = golden.floats(matrix.rows * matrix.cols);
         const Bytes codes = golden.bytes(matrix.values.size());
-        const Words scales = bits(golden.floats(scale_per == "row" ? matrix.rows : 1));
+        const Words scales = bits(golden.floats(scaling == "row" ? matrix.rows : 1));
         for (const ht_cpu cpu : cpu::available()) {
-            const Stored stored = quantize(matrix, element, scale_per, cpu);
+            const Stored stored = quantize(matrix, element, scaling, cpu);
             EXPECT_EQ(codes, stored.codes) << what << ", " << cpu::name(cpu);
             EXPECT_EQ(scales, numbers<uint32_t>(stored.scales)) << what << ", " << cpu::name(cpu);
         }
@@ -58,9 +58,9 @@ TEST(StoredBytes, OfAllGoldenMatricesAtEveryCpuLevel) {
 class StoredBytesOf : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
   protected:
     std::string element() const { return std::get<0>(GetParam()); }
-    std::string scale_per() const { return std::get<1>(GetParam()); }
+    std::string scaling() const { return std::get<1>(GetParam()); }
     Mode mode(const Shapes& shapes = {}) const {
-        return {"", {{"element", element()}, {"scale_per", scale_per()}}, shapes};
+        return {"", {{"element", element()}, {"scaling", scaling()}}, shapes};
     }
 };
 INSTANTIATE_TEST_SUITE_P(EveryMode, StoredBytesOf,
@@ -71,9 +71,9 @@ INSTANTIATE_TEST_SUITE_P(EveryMode, StoredBytesOf,
                          });
 
 TEST_P(StoredBytesOf, AnAllZeroMatrixAreZerosWithScalesOfOne) {
-    const Stored stored = quantize({3, 5, std::vector<float>(15, 0.0f)}, element(), scale_per());
+    const Stored stored = quantize({3, 5, std::vector<float>(15, 0.0f)}, element(), scaling());
     EXPECT_EQ(Bytes(15, 0), stored.codes);
-    EXPECT_EQ(std::vector<float>(scale_per() == "row" ? 3 : 1, 1.0f), numbers<float>(stored.scales));
+    EXPECT_EQ(std::vector<float>(scaling() == "row" ? 3 : 1, 1.0f), numbers<float>(stored.scales));
 }
 
 TEST_P(StoredBytesOf, DoNotDependOnTheBands) {

@@ -31,7 +31,7 @@ kept = "bf16"
 profile = ["flux", "t5xxl"]
 [quantize]
 format = "fp8"   # a comment
-scale_per = 'row'
+scaling = 'row'
 ratio = 0.25
 embeddings = "keep"
 [format."acme.int4"]

@@ -7,7 +7,7 @@ namespace {
 
 const std::string with_rules =
     least +
-    "scale_per = \"row\"\n"
+    "scaling = \"row\"\n"
     "[[rule]]\nmatch = \"a\"\naction = \"keep\"\n"
     "[[rule]]\nname = \"second one\"\nmatch = \"b\"\nformat = \"int8\"\nblock = 64\n";
 
@@ -28,12 +28,12 @@ TEST(Overrides, SupplyWhatTheFileLacks) {
     const Pipeline p = parsed("", {{"input.path", "i", "-i", true},
                                    {"output.path", "o", "-o", true},
                                    {"quantize.format", "fp8"},
-                                   {"format.fp8.scale_per", "row"},
+                                   {"format.fp8.scaling", "row"},
                                    {"format.acme.int4.block", "32"},
                                    {"fallback.format", "acme.int4"},
                                    {"model.profile", R"(["flux", "t5xxl"])"}});
     EXPECT_EQ(p.input.path, "i");
-    EXPECT_EQ(std::get<std::string>(p.quantize.treatment.format.options.at("scale_per").value), "row");
+    EXPECT_EQ(std::get<std::string>(p.quantize.treatment.format.options.at("scaling").value), "row");
     EXPECT_EQ(p.quantize.treatment.format.where, "--set quantize.format");
     EXPECT_EQ(std::get<int64_t>(p.fallback->format.options.at("block").value), 32);
     EXPECT_EQ(p.fallback->format.options.at("block").where, "--set format.acme.int4.block");
@@ -85,7 +85,7 @@ TEST(Overrides, OfAFormatLeaveOutTheOptionsOfTheOldOne) {
     ASSERT_EQ(options.size(), 1u);
     EXPECT_EQ(std::get<int64_t>(options.at("block").value), 32);
     ASSERT_EQ(p.warnings.size(), 1u);
-    EXPECT_EQ(p.warnings[0], "--set quantize.format: leaves out what the file gives for 'fp8': scale_per");
+    EXPECT_EQ(p.warnings[0], "--set quantize.format: leaves out what the file gives for 'fp8': scaling");
 
     EXPECT_EQ(parsed(with_rules, {{"quantize.format", "fp8"}}).quantize.treatment.format.options.size(), 1u);
     EXPECT_TRUE(parsed(with_rules, {{"quantize.format", "keep"}}).quantize.treatment.format.options.empty());

@@ -139,7 +139,7 @@ action = "keep"
 regex = '^head\.'
 reason = "small"
 [quantize]
-scale_per = "row"
+scaling = "row"
 format = "fp8"
 )")),
               R"([input]
@@ -151,7 +151,7 @@ shard_size = "5GiB"
 
 [quantize]
 format = "fp8"
-scale_per = "row"
+scaling = "row"
 
 [[rule]]
 match = "*.mlp.*"
@@ -173,10 +173,10 @@ memory = "1GiB"
 }
 
 TEST(PrintPipeline, SaysSoIfNoTextStandsForIt) {
-    Pipeline p = parsed(least + "scale_per = \"row\"\n[[rule]]\nmatch = \"*\"\nformat = \"fp8\"\n");
+    Pipeline p = parsed(least + "scaling = \"row\"\n[[rule]]\nmatch = \"*\"\nformat = \"fp8\"\n");
     p.rules[0].treatment.format.options.clear();
     EXPECT_THROW(print_pipeline(p), std::logic_error);
-    p = parsed(least + "scale_per = \"row\"\nembeddings = \"fp8\"\n");
+    p = parsed(least + "scaling = \"row\"\nembeddings = \"fp8\"\n");
     p.quantize.embeddings.options.clear();
     EXPECT_THROW(print_pipeline(p), std::logic_error);
     p = parsed(least + "optimizer = \"a\"\n[[rule]]\nmatch = \"*\"\nformat = \"fp8\"\n");

@@ -153,12 +153,12 @@ format = "int8"
 
 TEST(Inheritance, IsFromTheSameIdOnly) {
     const Pipeline p = parsed(least + R"(
-scale_per = "row"
+scaling = "row"
 [format.fp8]
-scale_per = "tensor"
+scaling = "tensor"
 element = "e5m2"
 [format.int8]
-scale_per = "block"
+scaling = "block"
 [[rule]]
 match = "same"
 format = "fp8"
@@ -175,24 +175,24 @@ format = "nf4"
 )");
     const PluginChoice &primary = p.quantize.treatment.format, &same = p.rules[0].treatment.format,
                        &other = p.rules[1].treatment.format, &none = p.rules[2].treatment.format;
-    EXPECT_EQ(text_option(primary, "scale_per"), "row");
+    EXPECT_EQ(text_option(primary, "scaling"), "row");
     EXPECT_EQ(text_option(primary, "element"), "e5m2");
-    EXPECT_EQ(text_option(same, "scale_per"), "row");
+    EXPECT_EQ(text_option(same, "scaling"), "row");
     EXPECT_EQ(text_option(same, "element"), "e4m3fn");
-    EXPECT_EQ(text_option(other, "scale_per"), "block");
+    EXPECT_EQ(text_option(other, "scaling"), "block");
     EXPECT_EQ(text_option(other, "element"), "(none)");
     EXPECT_EQ(text_option(other, "extra"), "x");
     EXPECT_EQ(none.id, "fp8");
-    EXPECT_EQ(text_option(none, "scale_per"), "row");
+    EXPECT_EQ(text_option(none, "scaling"), "row");
     EXPECT_TRUE(p.fallback->format.options.empty());
 }
 
 TEST(Inheritance, OfOptionsBesideARuleWithoutFormatIsOverQuantize) {
     const Pipeline p = parsed(least +
-                              "scale_per = \"row\"\n[[rule]]\nmatch=\"*\"\naction=\"quantize\"\n"
-                              "scale_per = \"tensor\"\n");
-    EXPECT_EQ(text_option(p.rules[0].treatment.format, "scale_per"), "tensor");
-    EXPECT_EQ(text_option(p.quantize.treatment.format, "scale_per"), "row");
+                              "scaling = \"row\"\n[[rule]]\nmatch=\"*\"\naction=\"quantize\"\n"
+                              "scaling = \"tensor\"\n");
+    EXPECT_EQ(text_option(p.rules[0].treatment.format, "scaling"), "tensor");
+    EXPECT_EQ(text_option(p.quantize.treatment.format, "scaling"), "row");
 }
 
 TEST(Inheritance, OfOptimizerAndMatrixMultIsFromQuantize) {
@@ -222,16 +222,16 @@ format = "int8"
 }
 
 TEST(Inheritance, OfEmbeddingsIsThatOfTheirFormat) {
-    EXPECT_EQ(text_option(parsed(least + "scale_per=\"row\"\nembeddings=\"fp8\"\n").quantize.embeddings,
-                          "scale_per"),
-              "row");
+    EXPECT_EQ(
+        text_option(parsed(least + "scaling=\"row\"\nembeddings=\"fp8\"\n").quantize.embeddings, "scaling"),
+        "row");
     EXPECT_EQ(
         text_option(parsed(least + "embeddings=\"int8\"\n[format.int8]\nx=\"y\"\n").quantize.embeddings, "x"),
         "y");
 }
 
 TEST(Inheritance, OfATableThatNothingUsesIsAWarning) {
-    const Pipeline p = parsed(least + "[format.fp9]\nscale_per = \"row\"\n[optimizer.adamw]\nrate = 1\n");
+    const Pipeline p = parsed(least + "[format.fp9]\nscaling = \"row\"\n[optimizer.adamw]\nrate = 1\n");
     ASSERT_EQ(p.warnings.size(), 2u);
     EXPECT_EQ(p.warnings[0],
               "t.toml:7:9: [format.fp9] has no effect: nothing uses 'fp9'; did you mean 'fp8'?");

@@ -23,7 +23,7 @@ constexpr ht_option rows[] = {
     real("share", "0.05", 0, 1, "share of columns"),
     bytes("cache", "64MiB", 1024, 1073741824, "how much to keep"),
     text("note", "hello, world", "written into the file"),
-    choice("scale_per", "tensor", shapes, "what shares one scale"),
+    choice("scaling", "tensor", shapes, "what shares one scale"),
     list("names", "a, b", "some names"),
     whole("any", "-5", 0, 0, "without a range"),
     real("ratio", "1e-3", 0, std::numeric_limits<double>::infinity(), "one-sided"),
@@ -73,7 +73,7 @@ TEST(Options, TakeWhatIsGiven) {
                                          {"share", at(int64_t{1})},
                                          {"cache", at(std::string("2KiB"))},
                                          {"note", at(std::string(""))},
-                                         {"scale_per", at(std::string("block"))},
+                                         {"scaling", at(std::string("block"))},
                                          {"names", at(std::vector<std::string>{"x", "y \"z\""})}});
     EXPECT_EQ(value(values, 0).whole, 0);
     EXPECT_EQ(value(values, 1).whole, 64);
@@ -85,23 +85,23 @@ TEST(Options, TakeWhatIsGiven) {
     EXPECT_STREQ(value(values, 6).items[1], "y \"z\"");
     EXPECT_EQ(
         values.summary(),
-        R"(nested=false block_size=64 share=1.0 cache=2048 note="" scale_per=block names=["x", "y \"z\""])");
+        R"(nested=false block_size=64 share=1.0 cache=2048 note="" scaling=block names=["x", "y \"z\""])");
     EXPECT_EQ(value(resolve({{"cache", at(int64_t{4096})}}), 3).whole, 4096);
 }
 
 TEST(Options, AreTheSameAfterBeingWrittenAsToml) {
-    const OptionValues values = resolve({{"share", at(0.1)}, {"scale_per", at(std::string("row"))}});
+    const OptionValues values = resolve({{"share", at(0.1)}, {"scaling", at(std::string("row"))}});
     const std::vector<std::pair<std::string, std::string>> expected = {{"nested", "true"},
                                                                        {"block_size", "128"},
                                                                        {"share", "0.1"},
                                                                        {"cache", "67108864"},
                                                                        {"note", "\"hello, world\""},
-                                                                       {"scale_per", "\"row\""},
+                                                                       {"scaling", "\"row\""},
                                                                        {"names", "[\"a\", \"b\"]"},
                                                                        {"any", "-5"},
                                                                        {"ratio", "0.001"}};
     EXPECT_EQ(values.as_toml(), expected);
-    EXPECT_EQ(values.summary(), "share=0.1 scale_per=row");
+    EXPECT_EQ(values.summary(), "share=0.1 scaling=row");
 }
 
 TEST(Options, AnUnknownNameIsToldWithItsPlaceAndASuggestion) {
@@ -143,8 +143,8 @@ TEST(Options, AWrongTypeIsToldWithWhatWasWantedAndWhatWasGiven) {
         {"note", int64_t{3}, "must be a text, not 3"},
         {"note", std::string("a\0b", 3), "must not contain a NUL"},
         {"note", std::string("\xff"), "must be UTF-8"},
-        {"scale_per", int64_t{1}, "must be one of \"tensor\", \"row\", \"block\", not 1"},
-        {"scale_per", std::string("rov"),
+        {"scaling", int64_t{1}, "must be one of \"tensor\", \"row\", \"block\", not 1"},
+        {"scaling", std::string("rov"),
          "must be one of \"tensor\", \"row\", \"block\", not the text \"rov\"; did you mean 'row'?"},
         {"names", std::string("a"), "must be a list of texts, not the text \"a\""},
         {"note", std::vector<std::string>{"a"}, "must be a text, not a list"},
@@ -167,13 +167,13 @@ TEST(Options, RecognizedValuesAreWrittenInPlace) {
     OptionValues values = resolve({});
     OptionsOut out(rows, values.writable());
     out.set_whole("block_size", 64);
-    out.set_choice("scale_per", "row");
+    out.set_choice("scaling", "row");
     out.set_flag("nested", false);
-    EXPECT_EQ(values.summary(), "nested=false block_size=64 scale_per=row");
+    EXPECT_EQ(values.summary(), "nested=false block_size=64 scaling=row");
     const Options read(rows, values.abi());
     EXPECT_EQ(read.whole("block_size"), 64);
-    EXPECT_EQ(read.choice("scale_per"), "row");
-    EXPECT_THROW(read.whole("scale_per"), std::logic_error);
+    EXPECT_EQ(read.choice("scaling"), "row");
+    EXPECT_THROW(read.whole("scaling"), std::logic_error);
 }
 
 TEST(OptionTables, ThatMakeNoSenseAreRefusedWithTheRowsName) {

@@ -196,7 +196,7 @@ TEST(CpuProblem, GivesTheSameBytesForAnyNumberOfThreads) {
 
 TEST(CpuProblem, RefitsScalesAndKeepsTheGridOfTheBest) {
     const Matrix weights = random_matrix(32, 64, 10);
-    const Stored stored(weights, "fp8", {{"scale_per", {std::string("row"), "test"}}});
+    const Stored stored(weights, "fp8", {{"scaling", {std::string("row"), "test"}}});
     const auto problem = make_cpu_problem(task_for(stored, weights, svd_objective(4)));
     Matrix larger = copy_of(weights);
     for (uint64_t i = 0; i < 32 * 64; ++i)
