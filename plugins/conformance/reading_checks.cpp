@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "plugins/call.hpp"
 #include "plugins/conformance/trial.hpp"
@@ -108,6 +109,10 @@ Outcome recognizing(Trial& trial) {
     return Outcome::ok;
 }
 
+size_t count(const std::vector<uint64_t>& shape) {
+    return std::accumulate(shape.begin(), shape.end(), size_t{1}, std::multiplies<>());
+}
+
 // A layer that nobody should take for one of this format.
 struct Nonsense {
     std::string what;  // "whose marker is cut off"
@@ -128,10 +133,14 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
     if (same_size == HT_DTYPE_U8 || trial.written.weight.size() == trial.matrix.values.size())
         add("whose weight is of another type",
             [&](FoundLayer& layer) { layer.parts[weight].dtype = same_size; });
-    add("whose weight is F64", [&](FoundLayer& layer) { layer.parts[weight].dtype = HT_DTYPE_F64; });
+    add("whose weight is F64", [&](FoundLayer& layer) {
+        layer.parts[weight].dtype = HT_DTYPE_F64;
+        layer.parts[weight].bytes.reset();
+    });
     add("whose weight has no dimensions", [&](FoundLayer& layer) { layer.parts[weight].shape.clear(); });
     add("whose weight has four dimensions", [&](FoundLayer& layer) {
         layer.parts[weight].shape.insert(layer.parts[weight].shape.begin(), {3, 3});
+        layer.parts[weight].bytes.reset();
     });
     for (size_t i = 0; i < good.parts.size(); ++i) {
         if (i == weight) continue;
@@ -140,7 +149,12 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
             layer.parts.erase(layer.parts.begin() + static_cast<std::ptrdiff_t>(i));
         });
         add("whose " + name + " has three dimensions", [&](FoundLayer& layer) {
-            layer.parts[i].shape = {7, 5, 3};
+            FoundLayer::Part& part = layer.parts[i];
+            // As many bytes as the shape needs: a file whose sizes disagree does not get this far.
+            const size_t element =
+                part.bytes ? part.bytes->size() / std::max<size_t>(1, count(part.shape)) : 0;
+            part.shape = {7, 5, 3};
+            if (part.bytes) part.bytes->resize(7 * 5 * 3 * std::max<size_t>(1, element));
         });
         // A marker's message is its presence or its shape, a text's its bytes.
         const ht_role role = trial.plan->stored()[i].role;

@@ -80,7 +80,7 @@ TEST(Closest, FindsTheMistypedWord) {
     EXPECT_EQ(closest("blok_size", options), "block_size");
     EXPECT_EQ(closest("block-size", options), "block_size");
     EXPECT_EQ(closest("BlockSize", options), "block_size");
-    EXPECT_EQ(closest("sacle_per", options), "scaling");
+    EXPECT_EQ(closest("sclaing", options), "scaling");
     EXPECT_EQ(closest("elements", options), "element");
 }
 

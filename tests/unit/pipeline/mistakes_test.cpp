@@ -173,7 +173,7 @@ const std::vector<Mistake>& mistakes() {
         // What contradicts itself.
         {"KeepWithFormat", rule("match = \"*\"\naction = \"keep\"\nformat = \"int8\"\n"), "10:1",
          "'format' has no meaning here: rule 1 has action = \"keep\""},
-        {"KeepWithOption", rule("match = \"*\"\naction = \"remove\"\nscaling = \"row\"\n"), "10:13",
+        {"KeepWithOption", rule("match = \"*\"\naction = \"remove\"\nscaling = \"row\"\n"), "10:11",
          "'scaling' has no meaning here"},
         {"KeepWithOptimizer", rule("match = \"*\"\naction = \"keep\"\noptimizer = \"none\"\n"), "10:1",
          "'optimizer' has no meaning here"},
@@ -182,9 +182,9 @@ const std::vector<Mistake>& mistakes() {
          "[input]\npath=\"i\"\n[output]\npath=\"o\"\n[quantize]\nformat=\"keep\"\n[[rule]]\nmatch=\"*"
          "\"\naction=\"quantize\"\n",
          "7:1", "rule 1 needs a format"},
-        {"KeepWithOptionInQuantize", "[quantize]\nformat = \"keep\"\nscaling = \"row\"\n", "3:13",
+        {"KeepWithOptionInQuantize", "[quantize]\nformat = \"keep\"\nscaling = \"row\"\n", "3:11",
          "the format \"keep\" has no options"},
-        {"FallbackKeepWithOption", with("[fallback]\nformat = \"keep\"\nscaling = \"row\"\n"), "9:13",
+        {"FallbackKeepWithOption", with("[fallback]\nformat = \"keep\"\nscaling = \"row\"\n"), "9:11",
          "the fallback has format = \"keep\""},
         {"NoneBesideProfile", with("[model]\nprofile = [\"flux\", \"none\"]\n"), "8:20",
          "\"none\" cannot stand beside others"},

@@ -35,11 +35,12 @@ class StoredLayer {
         return nullptr;
     }
 
-    // The contents of "<layer><suffix>" as text; nothing if there is none or it is too large to be shown.
+    // The contents of "<layer><suffix>" as text; nothing if there is none, if it is not stored as U8 or is
+    // too large to be shown.
     std::optional<std::string_view> text(std::string_view suffix) const {
         const ht_tensor* const wanted = tensor(suffix);
         for (uint32_t i = 0; wanted && i < layer_.n_tensors; ++i)
-            if (wanted == layer_.tensors[i] && layer_.bytes[i])
+            if (wanted == layer_.tensors[i] && wanted->dtype == HT_DTYPE_U8 && layer_.bytes[i])
                 return std::string_view(reinterpret_cast<const char*>(layer_.bytes[i]),
                                         static_cast<size_t>(count(*wanted)));
         return std::nullopt;
