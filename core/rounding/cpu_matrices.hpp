@@ -6,6 +6,7 @@
 
 #include "core/linalg/matrix.hpp"
 #include "core/rounding/objective.hpp"
+#include "core/rounding/problem_checks.hpp"
 
 namespace halftone {
 
@@ -24,7 +25,7 @@ class CpuMatrices {
   private:
     const Matrix& weights_;
     const Factors& factors_;
-    uint32_t large_left_, projections_left_ = 1;
+    MatrixAllowance allowance_;
     std::deque<Matrix> matrices_;
     std::deque<double> numbers_;
 };

@@ -5,8 +5,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "core/base/error.hpp"
-#include "core/linalg/factor.hpp"
 #include "core/linalg/gemm.hpp"
 #include "core/linalg/svd.hpp"
 #include "core/linalg/tiles.hpp"
@@ -14,7 +12,9 @@
 #include "core/rounding/cpu_matrices.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/operation.hpp"
+#include "core/rounding/problem_checks.hpp"
 #include "core/rounding/projection.hpp"
+#include "core/rounding/trace_rows.hpp"
 #include "core/rounding/views.hpp"
 
 namespace halftone {
@@ -34,7 +34,8 @@ class CpuProblem final : public Problem {
           grid_(copy_of(*task_.grid)),
           tiles_(format_, grid_, task_.weights),
           factors_(factors_of(task_.objective)),
-          matrices_(task_.weights, *factors_, task_.matrices) {
+          matrices_(task_.weights, *factors_, task_.matrices),
+          trace_(task_.trace) {
         for (const Judge::Term& term : task_.judge.terms)
             term_factors_.push_back(factors_of(term.objective));
         const Shape s = shape();
@@ -59,9 +60,7 @@ class CpuProblem final : public Problem {
         const auto op = [](bool transpose) { return transpose ? Op::transpose : Op::plain; };
         const ConstMatrixView left = matrices_.read(a), right = matrices_.read(b);
         const MatrixView to = matrices_.write(c);
-        if ((ta ? left.cols : left.rows) != to.rows || (tb ? right.rows : right.cols) != to.cols ||
-            (ta ? left.rows : left.cols) != (tb ? right.cols : right.rows))
-            fail(Exit::plugin, "", "gemm() was given shapes that do not match");
+        require_product(extent(left), ta, extent(right), tb, extent(to));
         halftone::gemm(static_cast<float>(number(alpha)), left, op(ta), right, op(tb),
                        static_cast<float>(number(beta)), to);
     }
@@ -73,12 +72,12 @@ class CpuProblem final : public Problem {
     void copy(ht_mat to, ht_mat from) override {
         const ConstMatrixView source = matrices_.read(from);
         const MatrixView target = matrices_.write(to);
-        same_shape(source, target, "copy()");
+        require_same(extent(source), extent(target), "copy()");
         each_tile(source.rows, [&](uint64_t i) { std::copy_n(source.row(i), source.cols, target.row(i)); });
     }
 
     void project(ht_mat a, ht_space space, ht_mat p, ht_num norm) override {
-        begin_row();
+        trace_.begin();
         const MatrixView to = projected(p);
         const Candidate candidate = candidate_of(a, space);
         Projection(*factors_, rows_, cols_)(
@@ -88,11 +87,11 @@ class CpuProblem final : public Problem {
             },
             to);
         number(norm) = squared_norm(to);
-        note("relaxed_loss", std::sqrt(number(norm)));
+        trace_.note("relaxed_loss", std::sqrt(number(norm)));
     }
 
     void project_stored(ht_mat a, ht_space space, ht_mat p, ht_num norm) override {
-        begin_row();
+        trace_.begin();
         const MatrixView to = projected(p);
         if (a == HT_MAT_WEIGHTS && space == HT_SPACE_VALUES && !nearest_p_.empty()) {
             std::memcpy(to.at, nearest_p_.data(), to.rows * to.cols * sizeof(float));
@@ -105,7 +104,7 @@ class CpuProblem final : public Problem {
 
     void lift_add(ht_mat to, ht_num alpha, ht_mat p) override {
         const MatrixView target = matrices_.write(to);
-        same_shape(task_.weights, target, "lift_add()");
+        require_same({rows_, cols_}, extent(target), "lift_add()");
         const Lift lift(*factors_, projected(p), rows_, cols_);
         const auto by = static_cast<float>(number(alpha));
         each_place([&](const TilePlace& at) {
@@ -117,8 +116,7 @@ class CpuProblem final : public Problem {
                ht_mat p) override {
         Operation operation(op, format_, grid_, task_.weights, task_.seed, task_.culprit);
         for (const ht_mat one : mats)
-            operation.add(one < HT_MAT_FIRST ? view_of(matrices_.read(one)) : view_of(matrices_.write(one)),
-                          matrices_.read(one));
+            operation.add(matrices_.read(one));
         std::vector<double> numbers;
         for (const ht_num one : nums)
             numbers.push_back(number(one));
@@ -136,7 +134,7 @@ class CpuProblem final : public Problem {
 
     void refit(ht_mat a) override {
         const ConstMatrixView values = matrices_.read(a);
-        same_shape(task_.weights, values, "refit()");
+        require_same({rows_, cols_}, extent(values), "refit()");
         if (!best_grid_) best_grid_ = copy_of(grid_);
         grid_ = fitted_grid(format_, values);
         nearest_p_ = {};
@@ -149,12 +147,15 @@ class CpuProblem final : public Problem {
         number(flag);
         stop_flag_ = flag;
     }
-    void trace(std::string_view name, ht_num value) override { note(name, number(value)); }
+    void trace(std::string_view name, ht_num value) override { trace_.note(name, number(value)); }
 
     RoundingResult finish() override {
         result_.grid = best_grid_ ? std::move(*best_grid_) : copy_of(grid_);
-        if (result_.improved) check_best();
-        result_.trace = std::move(trace_);
+        if (result_.improved)
+            require_stored_as_judged(
+                format_, result_.best.squared_error,
+                squared_error_of(result_.codes.bytes(), format_, result_.grid, task_.weights));
+        result_.trace = trace_.take();
         return std::move(result_);
     }
 
@@ -167,26 +168,18 @@ class CpuProblem final : public Problem {
 
     double& number(ht_num handle) { return matrices_.number(handle); }
 
-    void same_shape(ConstMatrixView a, ConstMatrixView b, const char* function) const {
-        if (a.rows != b.rows || a.cols != b.cols)
-            fail(Exit::plugin, "", "{} was given matrices of {} x {} and {} x {}", function, a.rows, a.cols,
-                 b.rows, b.cols);
-    }
+    static Extent extent(ConstMatrixView m) { return {m.rows, m.cols}; }
 
     MatrixView projected(ht_mat p) {
         const MatrixView to = matrices_.write(p);
-        const Shape s = shape();
-        if (to.rows != s.p_rows || to.cols != s.p_cols)
-            fail(Exit::plugin, "", "used a matrix of {} x {} where the objective's is {} x {}", to.rows,
-                 to.cols, s.p_rows, s.p_cols);
+        require_projection(extent(to), shape());
         return to;
     }
 
     Candidate candidate_of(ht_mat a, ht_space space) {
-        if (space != HT_SPACE_VALUES && space != HT_SPACE_STEPS)
-            fail(Exit::plugin, "", "{} is no space of numbers", space);
+        require_space(space);
         const ConstMatrixView at = matrices_.read(a);
-        same_shape(task_.weights, at, "project() or propose()");
+        require_same({rows_, cols_}, extent(at), "project() or propose()");
         return {at, space};
     }
 
@@ -279,35 +272,8 @@ class CpuProblem final : public Problem {
         return now.loss;
     }
 
-    // The candidate was judged by snap(); what is handed over is what decode() makes of its bytes.
-    void check_best() const {
-        const double told = result_.best.squared_error;
-        const double stored = squared_error_of(result_.codes.bytes(), format_, result_.grid, task_.weights);
-        if (!(std::fabs(stored - told) <= 1e-6 * std::max(stored, told)))
-            fail(
-                Exit::plugin, format_.plugin(),
-                "its stored bytes are not what its snap() told: a squared error of {:g} was judged, and {:g} "
-                "is stored",
-                told, stored);
-    }
-
-    // ----------------------------------------------------------------------------------------------- trace
-
-    void begin_row() {
-        if (task_.trace && !(trace_.empty() || trace_.back().empty())) trace_.emplace_back();
-    }
-    void note_candidate(const Measured& score, uint64_t changed, bool kept) {
-        note("stored_loss", std::sqrt(score.loss));
-        note("squared_error", score.squared_error / result_.nearest.squared_error);
-        note("codes_changed", static_cast<double>(changed));
-        note("kept", kept ? 1 : 0);
-        note("seconds", seconds_since(start_));
-    }
-    void note(std::string_view name, double value) {
-        if (!task_.trace) return;
-        // A name that comes again begins another row: not every iteration needs project().
-        if (trace_.empty() || trace_.back().contains(name)) trace_.emplace_back();
-        trace_.back()[std::string(name)] = value;
+    void note_candidate(const Measured& now, uint64_t changed, bool kept) {
+        trace_.candidate(now, result_.nearest, static_cast<double>(changed), kept, seconds_since(start_));
     }
 
     RoundingTask task_;
@@ -323,7 +289,7 @@ class CpuProblem final : public Problem {
     RoundingResult result_;
     std::optional<Grid> best_grid_;  // once the scales have been refitted
     std::optional<ht_num> stop_flag_;
-    std::vector<TraceRow> trace_;
+    TraceRows trace_;
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/rounding/device_numbers.hpp"
 #include "core/rounding/device_projection.hpp"
+#include "core/rounding/problem_checks.hpp"
 
 namespace halftone {
 
@@ -26,7 +27,7 @@ class DeviceMatrices {
     DeviceWork& work_;
     const DeviceMatrix& weights_;
     const DeviceFactors& factors_;
-    uint32_t large_left_;
+    MatrixAllowance allowance_;
     std::deque<DeviceMatrix> matrices_;
     std::vector<double*> numbers_;
 };

@@ -13,6 +13,8 @@
 #include "core/rounding/device_matrices.hpp"
 #include "core/rounding/device_projection.hpp"
 #include "core/rounding/fit.hpp"
+#include "core/rounding/problem_checks.hpp"
+#include "core/rounding/trace_rows.hpp"
 
 namespace halftone {
 namespace {
@@ -30,7 +32,8 @@ class DeviceProblem final : public Problem {
           factors_(find_factors()),
           projection_(work_.device, *factors_, rows_, cols_, candidates_.band_rows(), work_.one, work_.zero),
           judge_(work_, task, candidates_, objectives_, *factors_, projection_),
-          matrices_(work_, candidates_.weights(), *factors_, task.matrices) {
+          matrices_(work_, candidates_.weights(), *factors_, task.matrices),
+          trace_(task.trace) {
         end_phase("directions");
     }
 
@@ -43,10 +46,8 @@ class DeviceProblem final : public Problem {
 
     void gemm(ht_num alpha, ht_mat a, bool ta, ht_mat b, bool tb, ht_num beta, ht_mat c) override {
         const DeviceMatrix &left = matrices_.read(a), &right = matrices_.read(b), &to = matrices_.write(c);
+        require_product(extent(left), ta, extent(right), tb, extent(to));
         const uint64_t inner = ta ? left.rows : left.cols;
-        if ((ta ? left.cols : left.rows) != to.rows || (tb ? right.rows : right.cols) != to.cols ||
-            inner != (tb ? right.cols : right.rows))
-            fail(Exit::plugin, "", "gemm() was given shapes that do not match");
         work_.stream.gemm({sizeof(ht_linear_gemm), ta, tb, HT_GEMM_FLOAT32, to.rows, to.cols, inner,
                            left.at(), right.at(), to.at(), left.cols, right.cols, to.cols, number(alpha),
                            number(beta)});
@@ -61,12 +62,12 @@ class DeviceProblem final : public Problem {
 
     void copy(ht_mat to, ht_mat from) override {
         const DeviceMatrix &source = matrices_.read(from), &into = matrices_.write(to);
-        same_shape(source, into, "copy()");
+        require_same(extent(source), extent(into), "copy()");
         work_.stream.copy(into.at(), source.at(), source.bytes());
     }
 
     void project(ht_mat a, ht_space space, ht_mat p, ht_num norm) override {
-        begin_row();
+        trace_.begin();
         const DeviceMatrix& to = projected(p);
         const DeviceCandidate candidate = candidate_of(a, space);
         projection_.project(
@@ -84,11 +85,11 @@ class DeviceProblem final : public Problem {
             },
             candidates_.band(), to.at());
         work_.sums.run(work_.stream, {.n = to.size(), .value = to.at()}, false, number(norm));
-        if (task_.trace) note("relaxed_loss", std::sqrt(value_of(norm)));
+        if (trace_.on()) trace_.note("relaxed_loss", std::sqrt(value_of(norm)));
     }
 
     void project_stored(ht_mat a, ht_space space, ht_mat p, ht_num norm) override {
-        begin_row();
+        trace_.begin();
         const DeviceMatrix& to = projected(p);
         if (a == HT_MAT_WEIGHTS && space == HT_SPACE_VALUES && judge_.remembers_nearest())
             judge_.repeat_nearest(to.at(), number(norm));
@@ -99,7 +100,7 @@ class DeviceProblem final : public Problem {
 
     void lift_add(ht_mat to, ht_num alpha, ht_mat p) override {
         const DeviceMatrix& into = matrices_.write(to);
-        same_shape(weights(), into, "lift_add()");
+        require_same({rows_, cols_}, extent(into), "lift_add()");
         projection_.begin_lift(work_.stream, projected(p).at());
         projection_.lift(work_.stream, 0, rows_, number(alpha), work_.one, into.at(), HT_GEMM_SPLIT);
     }
@@ -121,7 +122,7 @@ class DeviceProblem final : public Problem {
         if (mats.empty()) fail(Exit::plugin, "", "operation '{}' was given no matrix", op.name);
         const DeviceMatrix& first = matrices_.read(mats[0]);
         for (const ht_mat one : mats)
-            same_shape(op.wants ? weights() : first, matrices_.read(one), op.name);
+            require_same(extent(op.wants ? weights() : first), extent(matrices_.read(one)), op.name);
         if (op.wants & HT_OP_GRADIENT) projection_.begin_lift(work_.stream, projected(p).at());
         args.cols = first.cols;
         const uint64_t most = op.wants ? candidates_.band_rows() : first.rows;
@@ -145,7 +146,7 @@ class DeviceProblem final : public Problem {
 
     void refit(ht_mat a) override {
         const DeviceMatrix& values = matrices_.read(a);
-        same_shape(weights(), values, "refit()");
+        require_same({rows_, cols_}, extent(values), "refit()");
         const Matrix host = values.download(work_.stream);
         candidates_.add_grid(fitted_grid(*task_.format, host));
         judge_.forget_nearest();
@@ -163,7 +164,7 @@ class DeviceProblem final : public Problem {
     }
     void stop_when(ht_num flag) override { stop_flag_ = number(flag); }
     void trace(std::string_view name, ht_num value) override {
-        if (task_.trace) note(name, value_of(value));
+        if (trace_.on()) trace_.note(name, value_of(value));
     }
 
     RoundingResult finish() override {
@@ -171,13 +172,13 @@ class DeviceProblem final : public Problem {
         end_phase("learning");
         RoundingResult result;
         result.candidates = judge_.offered();
-        result.trace = std::move(trace_);
+        result.trace = trace_.take();
         result.nearest = judge_.nearest();
         DeviceJudge::Best best = judge_.best();
         result.best = std::move(best.measured);
         result.improved = best.improved;
         DeviceCandidates::Stored stored = candidates_.encode(best.candidate, best.grid);
-        check(stored.squared_error, result.best.squared_error);
+        require_stored_as_judged(*task_.format, result.best.squared_error, stored.squared_error);
         result.codes = std::move(stored.codes);
         result.grid = std::move(stored.grid);
         end_phase("encoding");
@@ -195,26 +196,18 @@ class DeviceProblem final : public Problem {
     double* number(ht_num handle) const { return matrices_.number(handle); }
     double value_of(ht_num handle) { return work_.numbers.read(work_.stream, number(handle)); }
 
-    static void same_shape(const DeviceMatrix& a, const DeviceMatrix& b, const char* function) {
-        if (a.rows != b.rows || a.cols != b.cols)
-            fail(Exit::plugin, "", "{} was given matrices of {} x {} and {} x {}", function, a.rows, a.cols,
-                 b.rows, b.cols);
-    }
+    static Extent extent(const DeviceMatrix& m) { return {m.rows, m.cols}; }
 
     const DeviceMatrix& projected(ht_mat p) const {
         const DeviceMatrix& to = matrices_.write(p);
-        const Shape s = shape();
-        if (to.rows != s.p_rows || to.cols != s.p_cols)
-            fail(Exit::plugin, "", "used a matrix of {} x {} where the objective's is {} x {}", to.rows,
-                 to.cols, s.p_rows, s.p_cols);
+        require_projection(extent(to), shape());
         return to;
     }
 
     DeviceCandidate candidate_of(ht_mat a, ht_space space) const {
-        if (space != HT_SPACE_VALUES && space != HT_SPACE_STEPS)
-            fail(Exit::plugin, "", "{} is no space of numbers", space);
+        require_space(space);
         const DeviceMatrix& at = matrices_.read(a);
-        same_shape(weights(), at, "project() or propose()");
+        require_same({rows_, cols_}, extent(at), "project() or propose()");
         return {at, space};
     }
 
@@ -253,15 +246,6 @@ class DeviceProblem final : public Problem {
         }
     }
 
-    // The candidate was judged by snap(); what is handed over is what decode() makes of its bytes.
-    void check(double stored, double told) const {
-        if (std::fabs(stored - told) <= 1e-6 * std::max(stored, told)) return;
-        fail(Exit::plugin, task_.format->plugin(),
-             "its stored bytes are not what its snap() told: a squared error of {:g} was judged, and {:g} is "
-             "stored",
-             told, stored);
-    }
-
     // ------------------------------------------------------------------------------------ phases and trace
 
     void end_phase(const char* name) {
@@ -270,21 +254,12 @@ class DeviceProblem final : public Problem {
         start_ = now;
     }
 
-    void begin_row() {
-        if (task_.trace) trace_.emplace_back();
-    }
+    // What it tells has to be waited for.
     void note_candidate() {
-        if (!task_.trace) return;
-        const Measured now = judge_.last(), nearest = judge_.nearest();
-        note("stored_loss", std::sqrt(now.loss));
-        note("squared_error", now.squared_error / nearest.squared_error);
-        note("codes_changed", judge_.codes_changed());
-        note("kept", judge_.was_kept());
-        note("seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
-    }
-    void note(std::string_view name, double value) {
-        if (trace_.empty()) trace_.emplace_back();
-        trace_.back()[std::string(name)] = value;
+        if (!trace_.on()) return;
+        const auto since = std::chrono::steady_clock::now() - start_;
+        trace_.candidate(judge_.last(), judge_.nearest(), judge_.codes_changed(), judge_.was_kept() != 0,
+                         std::chrono::duration<double>(since).count());
     }
 
     const RoundingTask& task_;
@@ -303,7 +278,7 @@ class DeviceProblem final : public Problem {
     const double* stop_flag_ = nullptr;
     bool stopped_ = false;
     uint64_t stops_ = 0;
-    std::vector<TraceRow> trace_;
+    TraceRows trace_;
 };
 
 const ht_kernels* kernels_of(const Optimizer& optimizer) {

@@ -22,22 +22,28 @@ uint64_t seed_of_tile(uint64_t seed, uint64_t index) {
 
 Operation::Operation(const ht_op& op, const FormatPlan& format, const Grid& grid, const Matrix& weights,
                      uint64_t seed, const std::string& culprit)
-    : op_(op), format_(format), grid_(grid), weights_(weights), seed_(seed), culprit_(culprit) {
+    : op_(op),
+      format_(format),
+      grid_(grid),
+      weights_(weights),
+      seed_(seed),
+      culprit_(culprit),
+      table_(op.kind == HT_OP_SCALAR ? std::nullopt : format.table(grid)) {
     if (op.wants) {
         rows_ = weights.rows();
         cols_ = weights.cols();
     }
 }
 
-void Operation::add(const ht_view& view, ConstMatrixView shape) {
+void Operation::add(ConstMatrixView matrix) {
     if (rows_ == 0) {
-        rows_ = shape.rows;
-        cols_ = shape.cols;
+        rows_ = matrix.rows;
+        cols_ = matrix.cols;
     }
-    if (shape.rows != rows_ || shape.cols != cols_)
+    if (matrix.rows != rows_ || matrix.cols != cols_)
         fail(Exit::plugin, "", "operation '{}' was given matrices of {} x {} and {} x {}", op_.name, rows_,
-             cols_, shape.rows, shape.cols);
-    mats_.push_back(view);
+             cols_, matrix.rows, matrix.cols);
+    mats_.push_back(view_of(matrix));
 }
 
 void Operation::run(std::vector<double>& numbers, const Lift* gradient) const {
@@ -87,7 +93,6 @@ void Operation::tile(const TilePlace& at, std::vector<double>& numbers, const Li
     if (!lo.empty()) format_.around(grid_, region, {mats[0], strides[0], 1}, view_of(lo), view_of(hi));
 
     const auto given = [](Matrix& m) { return m.empty() ? nullptr : m.data(); };
-    std::optional<ht_table> table = format_.table(grid_);
     ht_tile tile{};
     tile.size = sizeof tile;
     tile.row = at.row;
@@ -101,7 +106,7 @@ void Operation::tile(const TilePlace& at, std::vector<double>& numbers, const Li
     tile.lo = given(lo);
     tile.hi = given(hi);
     tile.nearest = given(nearest);
-    tile.grid = table ? &*table : nullptr;
+    tile.grid = table_ ? &*table_ : nullptr;
     tile.nums = numbers.data();
     tile.seed = seed_of_tile(seed_, at.index);
     call(culprit_, op_.cpu, static_cast<const ht_tile*>(&tile));

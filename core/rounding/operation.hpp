@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <halftone/ext/draft/optimizer.h>
@@ -16,7 +17,7 @@ class Operation {
     Operation(const ht_op&, const FormatPlan&, const Grid&, const Matrix& weights, uint64_t seed,
               const std::string& culprit);
 
-    void add(const ht_view&, ConstMatrixView shape);
+    void add(ConstMatrixView);
     void run(std::vector<double>& numbers, const Lift* gradient) const;
 
   private:
@@ -28,6 +29,7 @@ class Operation {
     const Matrix& weights_;
     uint64_t seed_;
     const std::string& culprit_;
+    const std::optional<ht_table> table_;
     std::vector<ht_view> mats_;
     uint64_t rows_ = 0, cols_ = 0;
 };
