@@ -24,17 +24,6 @@ int whole(uint64_t n) {
     return static_cast<int>(n);
 }
 
-// How far x' x is from the identity.
-double departure(const SquareMatrix& g) {
-    double most = 0;
-    for (uint64_t i = 0; i < g.n; ++i)
-        for (uint64_t j = 0; j < g.n; ++j) {
-            const double d = std::fabs(g(i, j) - (i == j ? 1.0 : 0.0));
-            if (!(d <= most)) most = d;  // NaN counts as far
-        }
-    return most;
-}
-
 // x <- x R^-1 with R' R = g. False where g is not positive definite.
 bool cholesky_step(Matrix& x, SquareMatrix g, double shift) {
     for (uint64_t i = 0; i < g.n; ++i)
@@ -92,6 +81,16 @@ SquareMatrix gram(ConstMatrixView x) {
     return result;
 }
 
+double departure_from_identity(const SquareMatrix& g) {
+    double most = 0;
+    for (uint64_t i = 0; i < g.n; ++i)
+        for (uint64_t j = 0; j < g.n; ++j) {
+            const double d = std::fabs(g(i, j) - (i == j ? 1.0 : 0.0));
+            if (!(d <= most)) most = d;  // NaN counts as far
+        }
+    return most;
+}
+
 SquareMatrix to_double(ConstMatrixView m) {
     SquareMatrix result(m.rows);
     for (uint64_t i = 0; i < m.rows; ++i)
@@ -142,7 +141,7 @@ void orthonormalize(Matrix& x) {
     constexpr double good = 4e-6;
     for (int pass = 0; pass < 6; ++pass) {
         const SquareMatrix g = gram(x);
-        if (departure(g) < good) return;
+        if (departure_from_identity(g) < good) return;
         if (cholesky_step(x, g, 0)) continue;
         double trace = 0;
         for (uint64_t i = 0; i < g.n; ++i)

@@ -19,6 +19,10 @@ struct SquareMatrix {
 
 // x' x, each chunk of rows multiplied in float32 and the chunks added in double.
 SquareMatrix gram(ConstMatrixView x);
+
+// How far a Gram matrix is from the identity, in its worst element; NaN counts as far.
+double departure_from_identity(const SquareMatrix& gram);
+
 SquareMatrix to_double(ConstMatrixView);
 Matrix to_float(const SquareMatrix&);
 

@@ -41,14 +41,12 @@ Matrix product(ConstMatrixView a, Op op_a, ConstMatrixView b, Op op_b) {
 }  // namespace
 
 TruncatedSvd truncated_svd(ConstMatrixView a, uint64_t rank, uint64_t seed) {
-    constexpr uint64_t more = 10;
-    constexpr int power_iterations = 4;
-    const uint64_t r = std::min(a.rows, a.cols), q = std::min(rank + more, r);
+    const uint64_t r = std::min(a.rows, a.cols), q = std::min(rank + svd_extra_directions, r);
     rank = std::min(rank, r);
 
     Matrix range = product(a, Op::plain, random_matrix(a.cols, q, seed), Op::plain);
     orthonormalize(range);
-    for (int i = 0; i < power_iterations; ++i) {
+    for (uint32_t i = 0; i < svd_power_iterations; ++i) {
         Matrix corange = product(a, Op::transpose, range, Op::plain);
         orthonormalize(corange);
         range = product(a, Op::plain, corange, Op::plain);

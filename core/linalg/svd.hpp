@@ -17,6 +17,7 @@ struct TruncatedSvd {
 
 // By randomized subspace iteration (Halko, Martinsson, Tropp: algorithms 4.4 and 5.1) with four power
 // iterations and ten more directions than asked for; the start depends on seed and shape alone.
+constexpr uint32_t svd_extra_directions = 10, svd_power_iterations = 4;
 TruncatedSvd truncated_svd(ConstMatrixView a, uint64_t rank, uint64_t seed);
 
 // The largest singular value, from below, to about a percent.

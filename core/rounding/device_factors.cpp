@@ -69,10 +69,9 @@ void ObjectiveFactors::find_directions(uint64_t rank, DeviceFactors& to) {
     to.right = DeviceMatrix(work_.device, there_.cols, rank);
     to.orthonormal = true;
     const DeviceBuffer status(work_.device, sizeof(int32_t));
-    constexpr uint32_t extra = 10, rounds = 4;  // as on the CPU
-    work_.stream.svd({sizeof(ht_linear_svd), static_cast<uint32_t>(rank), extra, rounds, there_.rows,
-                      there_.cols, there_.at(), to.left.at(), nullptr, to.right.at(), status.as<int32_t>(),
-                      seed_});
+    work_.stream.svd({sizeof(ht_linear_svd), static_cast<uint32_t>(rank), svd_extra_directions,
+                      svd_power_iterations, there_.rows, there_.cols, there_.at(), to.left.at(), nullptr,
+                      to.right.at(), status.as<int32_t>(), seed_});
     if (read_status(work_, status) == 0) return;
     const TruncatedSvd svd = truncated_svd(weights_, rank, seed_);
     upload(svd.left, to.left);

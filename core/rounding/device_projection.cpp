@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/rounding/objective.hpp"
+
 namespace halftone {
 
 DeviceProjection::DeviceProjection(std::shared_ptr<Device> device, const DeviceFactors& factors,
@@ -41,11 +43,7 @@ void DeviceProjection::multiply(DeviceStream& stream, uint64_t rows, uint64_t co
 
 void DeviceProjection::project(DeviceStream& stream, const MakeBand& make, float* band, float* p) {
     const DeviceMatrix &left = factors_.left, &right = factors_.right;
-    // The two ways differ in the product with E, and in the small one after it.
-    const uint64_t small_by_rows = left.empty() || right.empty() ? 0 : p_rows_ * rows_ * p_cols_;
-    const uint64_t small_by_cols = left.empty() || right.empty() ? 0 : p_rows_ * cols_ * p_cols_;
-    const bool by_rows = left.empty() || (!right.empty() && rows_ * cols_ * p_cols_ + small_by_rows <=
-                                                                rows_ * cols_ * p_rows_ + small_by_cols);
+    const bool by_rows = right_factor_first(!left.empty(), !right.empty(), rows_, cols_, p_rows_, p_cols_);
     float* half = p;
     if (!left.empty() && !right.empty()) {
         half_.grow(device_, (by_rows ? rows_ * p_cols_ : p_rows_ * cols_) * sizeof(float));

@@ -2,6 +2,12 @@
 
 namespace halftone {
 
+bool right_factor_first(bool left, bool right, uint64_t rows, uint64_t cols, uint64_t p_rows,
+                        uint64_t p_cols) {
+    if (!left || !right) return right;
+    return rows * p_cols * (cols + p_rows) <= cols * p_rows * (rows + p_cols);
+}
+
 double judged(const Judge& judge, const Measured& score, const Measured& nearest) {
     if (score.squared_error > judge.squared_error_cap * nearest.squared_error)
         return std::numeric_limits<double>::infinity();

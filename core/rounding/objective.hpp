@@ -22,6 +22,11 @@ struct Factors {
     uint64_t p_cols(uint64_t cols) const { return right.empty() ? cols : right.cols(); }
 };
 
+// Whether A E B takes fewer products as A (E B) than as (A E) B, for an E of rows x cols and a result of
+// p_rows x p_cols. At least one factor is there.
+bool right_factor_first(bool left, bool right, uint64_t rows, uint64_t cols, uint64_t p_rows,
+                        uint64_t p_cols);
+
 // What learned rounding makes small. The leading singular directions of the weights are found where the
 // arithmetic is; other factors come as data.
 struct Objective {

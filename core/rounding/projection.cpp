@@ -36,13 +36,7 @@ TilePlace Projection::place(uint64_t down, uint64_t across) const {
 void Projection::operator()(const MakeTile& make, MatrixView p) const {
     const bool left = !factors_.left.empty(), right = !factors_.right.empty();
     if (!left && !right) return as_it_is(make, p);
-    // What is not shared by both ways is the small product at the end.
-    const uint64_t end_by_rows = left && right ? rows_ * p.rows * p.cols : 0;
-    const uint64_t end_by_columns = left && right ? cols_ * p.rows * p.cols : 0;
-    const uint64_t first_by_rows = rows_ * cols_ * p.cols, first_by_columns = rows_ * cols_ * p.rows;
-    const bool rows_first =
-        !left || (right && first_by_rows + end_by_rows <= first_by_columns + end_by_columns);
-    rows_first ? by_rows(make, p) : by_columns(make, p);
+    right_factor_first(left, right, rows_, cols_, p.rows, p.cols) ? by_rows(make, p) : by_columns(make, p);
 }
 
 // (E B) band by band, then A (E B).

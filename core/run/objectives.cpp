@@ -59,12 +59,7 @@ void scale(Matrix& m, const Tensor& tensor) {
 }
 
 bool orthonormal_columns(const Matrix& m) {
-    if (m.cols() > m.rows()) return false;
-    const SquareMatrix g = gram(m);
-    for (uint64_t i = 0; i < g.n; ++i)
-        for (uint64_t j = 0; j < g.n; ++j)
-            if (std::fabs(g(i, j) - (i == j ? 1.0 : 0.0)) > 1e-4) return false;
-    return true;
+    return m.cols() <= m.rows() && departure_from_identity(gram(m)) <= 1e-4;
 }
 
 Matrix right_of(const PlannedObjective& planned) {

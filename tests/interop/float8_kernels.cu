@@ -38,7 +38,8 @@ uint8_t on_the_host(float x) {
 }
 
 template __global__ void snap<Nf4Comfy>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
-template __global__ void snap<Nf4Bitsandbytes>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<Nf4Bitsandbytes>(const float*, float, float, uint8_t*, float*, float*, float*,
+                                               size_t);
 template __global__ void snap<Int8>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
 
 __global__ void around(const float* x, uint8_t* packed, float* lo, float* hi, size_t n) {
