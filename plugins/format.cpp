@@ -77,6 +77,7 @@ std::shared_ptr<const FormatPlan> Format::prepare(const MatrixSource& source,
     }
     CheckedFacts checked = check_facts(facts, table_, source, culprit);
     plan->facts_ = checked.facts;
+    if (checked.facts.remark) plan->remark_ = shown(checked.facts.remark);
     plan->stored_ = std::move(checked.stored);
     plan->weight_ = checked.weight;
     plan->slice_bytes_ = checked.slice_bytes;

@@ -57,6 +57,7 @@ class FormatPlan {
     size_t weight_index() const { return weight_; }
     const MatrixSource& source() const { return source_; }
     const std::string& plugin() const { return plugin_; }  // "format 'acme.int4'"
+    const std::string& remark() const { return remark_; }  // facts().remark, fit to be shown; "" without
     Json description() const;                              // what describe() says, in its order
 
     Grid make_grid() const;  // zeroed, begun
@@ -103,7 +104,7 @@ class FormatPlan {
     ht_format table_{};
     void* plan_ = nullptr;
     ht_facts facts_{};
-    std::string plugin_;
+    std::string plugin_, remark_;
     MatrixSource source_;
     std::vector<StoredTensor> stored_;
     size_t weight_ = 0;

@@ -45,7 +45,7 @@ struct PlannedOutput {
 struct PlannedTensor {
     uint32_t source = 0;  // index into Checkpoint::tensors()
     Action action = Action::keep;
-    std::string reason;        // why it is not simply quantized; "" otherwise
+    std::string reason;        // why it is not simply quantized, as the options say; "" otherwise
     std::string reason_class;  // the reason without the tensor's particulars, for counting
     std::string format;        // id and the options that differ from the default: "acme.int4 block=32"
     std::shared_ptr<const FormatPlan> plan;           // for Action::quantize
@@ -60,7 +60,9 @@ struct PlanTotals {
     uint64_t quantized_before = 0, quantized_after = 0;
     uint64_t elements_quantized = 0;
     uint64_t bf16_would_save = 0;  // by [output] kept = "bf16", over what is kept as it is
-    std::vector<std::pair<std::string, uint64_t>> kept_by_reason;  // most frequent first
+    using Counted = std::vector<std::pair<std::string, uint64_t>>;
+    Counted kept_by_reason;  // most frequent first
+    Counted remarks;         // of formats about quantized matrices, likewise
 };
 
 // Everything about the output, known before a weight is read.

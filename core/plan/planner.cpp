@@ -37,6 +37,12 @@ bool is_loaded_by_mainline(const std::string& loaders) {
     return false;
 }
 
+PlanTotals::Counted most_frequent_first(const std::map<std::string, uint64_t>& counts) {
+    PlanTotals::Counted result(counts.begin(), counts.end());
+    std::ranges::stable_sort(result, std::ranges::greater{}, &PlanTotals::Counted::value_type::second);
+    return result;
+}
+
 std::string listed(const std::vector<std::string>& names) {
     constexpr size_t shown = 2;
     std::string result;
@@ -230,6 +236,7 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     } catch (Error& error) {
         throw Error(error.code(), source.name, error.what(), error.advice());
     }
+    result.reason = result.plan->remark();
     MatrixOutputs outputs =
         outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
                           (flags & HT_VERDICT_INPUT_SCALE) != 0);
@@ -294,7 +301,7 @@ void Planner::warn_about(const ResolvedTreatment& treatment, const FormatPlan& p
 
 void Planner::count() {
     PlanTotals& totals = plan_.totals;
-    std::map<std::string, uint64_t> reasons;
+    std::map<std::string, uint64_t> reasons, remarks;
     for (const PlannedTensor& planned : plan_.tensors) {
         const Tensor& source = tensor(planned.source);
         uint64_t after = 0;
@@ -305,6 +312,7 @@ void Planner::count() {
         switch (planned.action) {
             case Action::quantize:
                 ++totals.quantized;
+                if (!planned.plan->remark().empty()) ++remarks[planned.plan->remark()];
                 totals.quantized_before += source.bytes;
                 totals.quantized_after += after;
                 totals.elements_quantized += element_count(source.shape).value_or(0);
@@ -324,9 +332,8 @@ void Planner::count() {
                 break;
         }
     }
-    totals.kept_by_reason.assign(reasons.begin(), reasons.end());
-    std::ranges::stable_sort(totals.kept_by_reason, std::ranges::greater{},
-                             &std::pair<std::string, uint64_t>::second);
+    totals.kept_by_reason = most_frequent_first(reasons);
+    totals.remarks = most_frequent_first(remarks);
 }
 
 void Planner::add_collected_warnings() {

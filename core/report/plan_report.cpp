@@ -54,10 +54,19 @@ std::string totals_text(const Plan& plan) {
                             text::bytes(totals.quantized_before), text::bytes(totals.quantized_after),
                             8.0 * static_cast<double>(totals.quantized_after) /
                                 static_cast<double>(totals.elements_quantized));
+    for (const auto& [remark, count] : totals.remarks)
+        text += fmt::format("{} {} {}\n", text::grouped(count), count == 1 ? "matrix" : "matrices", remark);
     if (!totals.kept_by_reason.empty()) text += "kept: " + commonest_reasons(plan, 8) + "\n";
     if (totals.bf16_would_save)
         text += fmt::format("[output] kept = \"bf16\" would save {}\n", text::bytes(totals.bf16_would_save));
     return text;
+}
+
+Json counted(const PlanTotals::Counted& counts) {
+    Json result = Json::object();
+    for (const auto& [text, count] : counts)
+        result[text] = count;
+    return result;
 }
 
 }  // namespace
@@ -134,10 +143,8 @@ Json plan_json(const Plan& plan) {
     sums["bytes_after"] = totals.bytes_after;
     sums["bf16_would_save"] = totals.bf16_would_save;
     sums["output_bytes"] = plan.output_bytes;
-    Json reasons = Json::object();
-    for (const auto& [reason, count] : totals.kept_by_reason)
-        reasons[reason] = count;
-    sums["kept_by_reason"] = std::move(reasons);
+    sums["kept_by_reason"] = counted(totals.kept_by_reason);
+    sums["remarks"] = counted(totals.remarks);
     whole["totals"] = std::move(sums);
     whole["warnings"] = plan.warnings;
     return whole;

@@ -129,6 +129,9 @@ typedef struct ht_facts {
     uint64_t partial_bytes;         /* of one granule's slot in a pass; may be 0 when passes is 0 */
     const ht_stored* const* stored; /* n_stored of them; one has HT_ROLE_WEIGHT */
     uint64_t n_stored;
+    const char* remark; /* what of the options this matrix could not be given, or NULL: "unrotated: no power
+                           of 4 from 16 on divides the columns". Plans show it for the matrix and count how
+                           many say the same, so it names no particulars of the matrix */
 } ht_facts;
 
 /* The grid as a table of numbers, for scalar formats: how any optimizer or device can round to it.

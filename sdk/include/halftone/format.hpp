@@ -65,6 +65,7 @@ struct Facts {
     int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
     ht_scale_kind scale_kind = HT_SCALE_NONE;
     uint64_t scale_rows = 0, scale_cols = 0;
+    std::string remark = {};
 };
 
 class JsonSink {
@@ -118,7 +119,7 @@ struct Planned {
                facts.input_scale,   facts.scale_kind, 0,
                facts.scale_rows,    facts.scale_cols, facts.granule_rows,
                facts.granule_bytes, facts.grid_bytes, facts.partial_bytes,
-               stored_at.data(),    stored_at.size()};
+               stored_at.data(),    stored_at.size(), facts.remark.empty() ? nullptr : facts.remark.c_str()};
     }
     Planned(const Planned&) = delete;
     Planned& operator=(const Planned&) = delete;

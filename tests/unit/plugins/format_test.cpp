@@ -198,6 +198,16 @@ TEST(Formats, FactsThatCannotBeAreRefused) {
     }
 }
 
+TEST(Formats, ARemarkIsOneLineAndMayBeLacking) {
+    const Format format = open("bad-facts");
+    const auto remark = [&](const char* fault) {
+        return prepare(format, 2, 2, {{"fault", {std::string(fault), "test"}}})->remark();
+    };
+    EXPECT_EQ(remark("none"), "");
+    EXPECT_EQ(remark("remark"), "not so\\nwide");
+    EXPECT_EQ(remark("before_remark"), "") << "facts of before there were remarks";
+}
+
 TEST(Formats, DescriptionsThatAreNoSoundObjectAreRefused) {
     const Format format = open("bad-description");
     const auto describe = [&](const char* fault) {

@@ -136,7 +136,7 @@ AT(ht_stored, rank, 80);
 AT(ht_stored, reserved, 84);
 AT(ht_stored, name, 88);
 
-SIZE(ht_facts, 88);
+SIZE(ht_facts, 96);
 AT(ht_facts, size, 0);
 AT(ht_facts, flags, 4);
 AT(ht_facts, passes, 8);
@@ -151,6 +151,7 @@ AT(ht_facts, grid_bytes, 56);
 AT(ht_facts, partial_bytes, 64);
 AT(ht_facts, stored, 72);
 AT(ht_facts, n_stored, 80);
+AT(ht_facts, remark, 88);
 
 SIZE(ht_table, 56);
 AT(ht_table, size, 0);
