@@ -36,12 +36,6 @@ struct Choice {
     uint64_t rotation = 0;  // 0: none
 };
 
-void demand_divisible(uint64_t n, uint64_t block, const char* what) {
-    if (n % block != 0)
-        throw Refused(std::to_string(n) + " " + what + " are no multiple of the block size, " +
-                      std::to_string(block));
-}
-
 Choice chosen(const ht_source& source, const Options& options) {
     Choice choice{options.choice_as<Layout>("scaling"), static_cast<uint64_t>(options.whole("block_size")),
                   0};
@@ -61,8 +55,8 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
     const uint64_t rows = source.rows, cols = source.cols;
     if (rows == 0 || cols == 0) throw Refused("it has no elements");
     if (source.dialect == HT_DIALECT_BITSANDBYTES) throw Refused("bitsandbytes stores INT8 in another way");
-    if (has_blocks(choice.layout)) demand_divisible(cols, choice.block, "columns");
-    if (choice.layout == Layout::block) demand_divisible(rows, choice.block, "rows");
+    if (has_blocks(choice.layout)) toolbox::demand_whole_blocks(cols, choice.block, "columns");
+    if (choice.layout == Layout::block) toolbox::demand_whole_blocks(rows, choice.block, "rows");
 
     const bool legacy = source.dialect == HT_DIALECT_LEGACY;
     const Kernels& table = kernels(cpu_level());
@@ -92,20 +86,6 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
 }
 
 // ------------------------------------------------------------------------------------------- reading back
-
-// "group_size" stands at the root or inside "params", depending on the writer.
-std::optional<int64_t> number(const toolbox::StoredLayer& layer, const char* key) {
-    if (!layer.marker()) return std::nullopt;
-    if (const auto whole = layer.marker()->whole(key)) return whole;
-    const auto params = layer.marker()->object("params");
-    return params ? params->whole(key) : std::nullopt;
-}
-bool is_set(const toolbox::StoredLayer& layer, const char* key) {
-    if (!layer.marker()) return false;
-    if (const auto flag = layer.marker()->flag(key)) return *flag;
-    const auto params = layer.marker()->object("params");
-    return params && params->flag(key).value_or(false);
-}
 
 // From the shape of the scales. Labels decide only what a shape leaves open, since writers have put tiles
 // under the label of runs, and rows and runs under the label of tiles.
@@ -187,11 +167,7 @@ class Int8 : public toolbox::ScalarFormat {
 
     void describe(JsonSink sink) const {
         sink.text("format", label_names[static_cast<int>(choice_.layout)]);
-        if (has_blocks(choice_.layout)) {
-            const auto block = static_cast<int64_t>(choice_.block);
-            sink.whole("group_size", block);
-            sink.begin("params").whole("group_size", block).end();
-        }
+        if (has_blocks(choice_.layout)) toolbox::write_group_size(sink, choice_.block);
         if (full_precision_) sink.flag("full_precision_matrix_mult", true);
         if (choice_.rotation)
             sink.flag("convrot", true).whole("convrot_groupsize", static_cast<int64_t>(choice_.rotation));
@@ -218,11 +194,11 @@ class Int8 : public toolbox::ScalarFormat {
             throw Refused("its format is '" + label + "'");
 
         const uint64_t rows = weight->shape[0], cols = weight->shape[1];
-        const Choice choice = layout_of(label, is_set(layer, "per_row"), number(layer, "group_size"),
+        const Choice choice = layout_of(label, layer.is_set("per_row"), layer.number("group_size"),
                                         toolbox::shape_of(*scales), rows, cols);
-        const bool rotated = is_set(layer, "convrot");
+        const bool rotated = layer.is_set("convrot");
         const int64_t rotation =
-            number(layer, "convrot_groupsize").value_or(static_cast<int64_t>(usual_rotation));
+            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(usual_rotation));
         if (rotated && (choice.layout != Layout::row || rotation < 1 ||
                         !toolbox::rotates_in(static_cast<uint64_t>(rotation)) ||
                         cols % static_cast<uint64_t>(rotation) != 0))
@@ -234,7 +210,7 @@ class Int8 : public toolbox::ScalarFormat {
         options.set_whole("rotation_group", rotation);
         source.dtype = weight->dtype;
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
-        source.wants = is_set(layer, "full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
+        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
         source.rank = 2;
         source.shape[0] = source.rows = rows;
         source.shape[1] = source.cols = cols;

@@ -150,9 +150,8 @@ class Nf4 : public toolbox::ScalarFormat {
     }
 
     void describe(JsonSink sink) const {
-        const auto block = static_cast<int64_t>(block_);
-        sink.text("format", label_name).whole("group_size", block);
-        sink.begin("params").whole("group_size", block).end();
+        sink.text("format", label_name);
+        toolbox::write_group_size(sink, block_);
         if (source_.wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
         const int64_t shape[] = {static_cast<int64_t>(source_.rows), static_cast<int64_t>(source_.cols)};
         sink.wholes("orig_shape", shape);

@@ -15,7 +15,7 @@ import int8_references
 import nf4_references
 import nvfp4_references
 import torch
-from matrices import adversarial
+from matrices import adversarial, in_whole_tiles
 
 HERE = pathlib.Path(__file__).resolve().parent / "golden"
 
@@ -53,21 +53,27 @@ def write_casts(out):
 
 
 def write_matrices(out):
-    out.write("# matrix NAME ELEMENT SCALE_PER ROWS COLS REFERENCE, then weights, codes and scales in hexadecimal.\n")
+    out.write("# matrix NAME ELEMENT SCALE_PER BLOCK ROWS COLS REFERENCE, then weights, codes and scales in hexadecimal.\n")
     out.write(versions())
     for element in ref.ELEMENTS:
         for name, weights in adversarial(element).items():
-            for scaling in ("tensor", "row"):
-                text = ref.by_the_text(weights, element, scaling)
-                tool = "text"
-                if element == "e4m3fn":
-                    theirs = ref.convert_to_quant(weights, scaling)
-                    same = all(ref.float_words(a.float()) == ref.float_words(b.float()) for a, b in zip(text, theirs))
-                    if not same:
-                        sys.exit(f"convert_to_quant and the text differ on {name}, {scaling}")
-                    tool = "convert_to_quant"
-                rows, cols = weights.shape
-                ref.write_matrix(out, f"{name} {element} {scaling} {rows} {cols} {tool}", weights, *text)
+            for scaling in ("tensor", "row", "block", "block3d"):
+                write_matrix(out, name, weights, element, scaling)
+
+
+def write_matrix(out, name, weights, element, scaling):
+    block = 2 if name == "example" else 4
+    if scaling.startswith("block"):
+        weights = in_whole_tiles(weights, block)
+    text = ref.by_the_text(weights, element, scaling, block)
+    tool = "text"
+    if element == "e4m3fn":
+        theirs = ref.convert_to_quant(weights, scaling, block)
+        if not all(ref.float_words(a.float()) == ref.float_words(b.float()) for a, b in zip(text, theirs)):
+            sys.exit(f"convert_to_quant and the text differ on {name}, {scaling}")
+        tool = "convert_to_quant"
+    rows, cols = weights.shape
+    ref.write_matrix(out, f"{name} {element} {scaling} {block} {rows} {cols} {tool}", weights, *text)
 
 
 FILES = {

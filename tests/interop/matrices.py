@@ -31,6 +31,13 @@ def with_outlier(seed):
     return made
 
 
+def in_whole_tiles(weights, block):
+    """With rows and columns repeated up to multiples of it."""
+    for axis, n in enumerate(weights.shape):
+        weights = weights.index_select(axis, torch.arange(-(-n // block) * block) % n)
+    return weights
+
+
 def adversarial(element):
     """name -> float32 matrix"""
     made = {
@@ -59,5 +66,9 @@ def adversarial(element):
     both = torch.cat([grid, ties])
     made["levels_and_ties"] = both[: len(both) // 4 * 4].reshape(4, -1)
     made["next_to_ties"] = torch.stack([torch.nextafter(ties, ties - 1), torch.nextafter(ties, ties + 1)])
+    # The same in groups of four, under their largest number.
+    some = ties[::7][:32]
+    top = torch.full_like(some, grid[-1].item())
+    made["ties_in_groups"] = torch.stack([top, some, torch.nextafter(some, 2 * top), -some], dim=1).reshape(8, 16)
     made["scale_of_two_roundings"] = torch.tensor([[3.0, 1.5, 0.7], [float_from_bits(0x3F800001), -0.3, 0.1]])
     return made

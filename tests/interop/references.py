@@ -3,6 +3,7 @@
 import logging
 import struct
 import sys
+import unittest.mock
 
 SKIP = 77  # what CTest takes for "skipped"
 
@@ -64,14 +65,39 @@ def fnv1a64(codes):
     return value
 
 
-def by_the_text(weights, element, scaling):
+def scale_shape(shape, scaling, block):
+    rows, cols = shape
+    return {
+        "tensor": (),
+        "row": (rows,),
+        "block": (rows // block, cols // block),
+        "block3d": (rows, cols // block, 1),
+    }[scaling]
+
+
+def expanded(scales, shape, scaling, block):
+    """One scale per element, or one for all."""
+    if scaling == "tensor":
+        return scales
+    tall, wide = {"row": (1, shape[1]), "block": (block, block), "block3d": (1, block)}[scaling]
+    return scales.reshape(shape[0] // tall, -1).repeat_interleave(tall, 0).repeat_interleave(wide, 1)
+
+
+def by_the_text(weights, element, scaling, block=64):
     """The numerics that docs/formats.md describes, in PyTorch; for what no other tool writes."""
-    amax = weights.abs().amax(dim=1, keepdim=True) if scaling == "row" else weights.abs().max()
+    shape = scale_shape(weights.shape, scaling, block)
     if torch.all(weights == 0):
-        return torch.zeros_like(weights).to(TORCH[element]), torch.ones(weights.shape[0] if scaling == "row" else ())
+        return torch.zeros_like(weights).to(TORCH[element]), torch.ones(shape)
+    size = weights.abs()
+    if scaling == "block":
+        amax = size.reshape(shape[0], block, shape[1], block).amax(dim=(1, 3))
+    elif scaling == "block3d":
+        amax = size.reshape(*shape[:2], block).amax(dim=2, keepdim=True)
+    else:
+        amax = size.amax(dim=1) if scaling == "row" else size.max()
     quantizer = amax.clamp(min=1e-12).reciprocal() * MOST[element]
-    codes = (weights * quantizer).clamp(-MOST[element], MOST[element]).to(TORCH[element])
-    return codes, quantizer.reciprocal().reshape(-1) if scaling == "row" else quantizer.reciprocal()
+    scaled = weights * expanded(quantizer, weights.shape, scaling, block)
+    return scaled.clamp(-MOST[element], MOST[element]).to(TORCH[element]), quantizer.reciprocal()
 
 
 def find_convert_to_quant():
@@ -88,16 +114,22 @@ def find_convert_to_quant():
 CONVERT_TO_QUANT = find_convert_to_quant()
 
 
-def convert_to_quant(weights, scaling):
-    """Its simple mode for one matrix. It writes e4m3fn alone, and one scale of an all-zero matrix as [1]."""
+def convert_to_quant(weights, scaling, block=64):
+    """Its simple mode for one matrix. It writes e4m3fn alone, and one scale of an all-zero matrix as [1]. No option leads
+    to groups of a row any more, but the code that made them is there."""
     from convert_to_quant.converters.learned_rounding import LearnedRoundingConverter
 
     logging.disable(logging.CRITICAL)
     converter = LearnedRoundingConverter(
-        scaling_mode=scaling, target_format="fp8", no_learned_rounding=True, device="cpu"
+        scaling_mode=scaling, block_size=block, target_format="fp8", no_learned_rounding=True, device="cpu"
     )
-    codes, scales, *_ = converter.convert(weights.clone())
-    return codes, scales.reshape(-1) if scaling == "row" else scales.reshape(())
+    with unittest.mock.patch("gc.collect"):  # after every matrix, which takes far longer than small ones do
+        if scaling == "block3d" and weights.any():
+            codes, scales, *_ = converter._convert_fp8(weights.clone())
+        else:
+            converter.scaling_mode = scaling
+            codes, scales, *_ = converter.convert(weights.clone())
+    return codes, scales.reshape(scale_shape(weights.shape, scaling, block))
 
 
 def float_words(values):

@@ -12,8 +12,8 @@ import sys
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import torch
-from matrices import adversarial, random_like
-from whole_files import quantized, read, run_test
+from matrices import adversarial, in_whole_tiles, random_like
+from whole_files import dequantized, quantized, read, run_test
 
 from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
@@ -22,7 +22,12 @@ LABELS = {
     ("e4m3fn", "row"): "float8_e4m3fn_rowwise",
     ("e5m2", "tensor"): "float8_e5m2",
     ("e5m2", "row"): "float8_e5m2_rowwise",
+    ("e4m3fn", "block"): "float8_e4m3fn_blockwise",
+    ("e4m3fn", "block3d"): "float8_e4m3fn",
+    ("e5m2", "block"): "float8_e5m2_blockwise",
+    ("e5m2", "block3d"): "float8_e5m2",
 }
+BLOCK = 4
 
 
 def make_checkpoint(path):
@@ -31,6 +36,7 @@ def make_checkpoint(path):
     for element in ref.ELEMENTS:
         for name, weights in adversarial(element).items():
             tensors[f"hard.{element}.{name}.weight"] = weights.contiguous()
+            tensors[f"whole.{element}.{name}.weight"] = in_whole_tiles(weights, BLOCK)
     for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
         name = str(dtype).removeprefix("torch.")
         tensors[f"{name}.proj.weight"] = random_like((48, 80), 0.02, 21).to(dtype)
@@ -43,9 +49,16 @@ def make_checkpoint(path):
     return tensors
 
 
+def has_whole_blocks(weights, scaling):
+    rows, cols = weights.shape
+    return not scaling.startswith("block") or (cols % BLOCK == 0 and (scaling == "block3d" or rows % BLOCK == 0))
+
+
 def check_output(report, source, stored, metadata, element, scaling):
     """Against the references, layer by layer. Returns the largest relative error of a dequantized layer."""
-    label = LABELS[element, scaling]
+    expected = {"format": LABELS[element, scaling]}
+    if scaling.startswith("block"):
+        expected |= {"group_size": BLOCK, "params": {"group_size": BLOCK}}
     entries = json.loads(metadata["_quantization_metadata"])
     report.check(entries["format_version"] == "1.0", "format_version")
     report.check(metadata.get("modelspec.title") == "hard to round", "the input's metadata are kept")
@@ -53,27 +66,27 @@ def check_output(report, source, stored, metadata, element, scaling):
     layers = []
     for name, weights in source.items():
         layer = name.removesuffix(".weight")
-        if not name.endswith(".weight") or weights.ndim != 2:
+        if not name.endswith(".weight") or weights.ndim != 2 or not has_whole_blocks(weights, scaling):
             report.check(torch.equal(stored[name], weights) and stored[name].dtype == weights.dtype, f"{name} kept")
             continue
         layers.append(layer)
         codes, scales = stored[name], stored[f"{layer}.weight_scale"]
         report.check(codes.dtype == ref.TORCH[element], f"{name}: {codes.dtype}")
         report.check(scales.dtype == torch.float32, f"{name}: scales are {scales.dtype}")
-        report.check(scales.shape == ((len(weights),) if scaling == "row" else ()), f"{name}: {scales.shape}")
+        report.check(scales.shape == ref.scale_shape(weights.shape, scaling, BLOCK), f"{name}: {scales.shape}")
         marker = bytes(stored[f"{layer}.comfy_quant"].tolist())
-        report.check(marker == json.dumps({"format": label}).encode(), f"{name}: {marker}")
-        report.check(entries["layers"].get(layer) == {"format": label}, f"{name}: entry in the header")
+        report.check(marker == json.dumps(expected).encode(), f"{name}: {marker}")
+        report.check(entries["layers"].get(layer) == expected, f"{name}: entry in the header")
 
-        references = {"the text": ref.by_the_text(weights.float(), element, scaling)}
+        references = {"the text": ref.by_the_text(weights.float(), element, scaling, BLOCK)}
         if element == "e4m3fn" and ref.CONVERT_TO_QUANT:
-            references["convert_to_quant"] = ref.convert_to_quant(weights.float(), scaling)
+            references["convert_to_quant"] = ref.convert_to_quant(weights.float(), scaling, BLOCK)
         for reference, (their_codes, their_scales) in references.items():
             report.check(ref.byte_words(codes) == ref.byte_words(their_codes), f"{name}: codes of {reference}")
             report.check(ref.float_words(scales) == ref.float_words(their_scales), f"{name}: scales of {reference}")
 
         if layer.endswith(".proj"):
-            value = codes.float() * (scales[:, None] if scaling == "row" else scales)
+            value = codes.float() * ref.expanded(scales, codes.shape, scaling, BLOCK)
             worst = max(worst, ((value - weights.float()).norm() / weights.float().norm()).item())
     report.check(sorted(entries["layers"]) == sorted(layers), "the header has every layer and no other")
     report.check(len(stored) == len(source) + 2 * len(layers), "no other tensors")
@@ -121,9 +134,15 @@ def check_files(program, folder, report):
     source = make_checkpoint(source_path)
     for element, scaling in LABELS:
         target = folder / f"{element}-{scaling}.safetensors"
-        options = f'element = "{element}"\nscaling = "{scaling}"'
+        options = f'element = "{element}"\nscaling = "{scaling}"\nblock_size = {BLOCK}'
         stored, metadata = quantized(program, source_path, target, "fp8", options)
         worst = check_output(report, source, stored, metadata, element, scaling)
+        back = dequantized(program, target)
+        for name, codes in stored.items():
+            if codes.dtype == ref.TORCH[element]:
+                scales = stored[f"{name}_scale"]
+                value = codes.float() * ref.expanded(scales, codes.shape, scaling, BLOCK)
+                report.check(torch.equal(back[name], value), f"{name}: what is read back, {scaling}")
         print(f"{element}, a scale per {scaling}: relative error of random layers up to {worst:.4f}")
         report.check(worst < (0.03 if element == "e4m3fn" else 0.06), "the layers are still themselves")
         if (element, scaling) == ("e4m3fn", "tensor") and ref.CONVERT_TO_QUANT:

@@ -57,14 +57,24 @@ def kit_int8(weights, **options):
     return tensors, kit.TensorWiseINT8Layout.dequantize(codes, params)
 
 
-def converted_fp8(weights, scaling, legacy=False):
+FP8_LABELS = {
+    "tensor": "float8_e4m3fn",
+    "row": "float8_e4m3fn_rowwise",
+    "block": "float8_e4m3fn_blockwise",
+    "block3d": "float8_e4m3fn_block3d",
+}
+
+
+def converted_fp8(weights, scaling, block=16, label=None, legacy=False):
     """convert_to_quant's simple mode; the values as its loader's layouts compute them."""
-    codes, scales = ref.convert_to_quant(weights, scaling)
-    values = codes.float() * (scales[:, None] if scaling == "row" else scales)
+    codes, scales = ref.convert_to_quant(weights, scaling, block)
+    values = codes.float() * ref.expanded(scales, weights.shape, scaling, block)
     if legacy:
         return {"weight": codes, "scale_weight": scales.reshape(1)}, values
-    label = "float8_e4m3fn_rowwise" if scaling == "row" else "float8_e4m3fn"
-    return {"weight": codes, "weight_scale": scales, "comfy_quant": marker(format=label)}, values
+    configuration = {"format": label or FP8_LABELS[scaling]}
+    if scaling == "block":
+        configuration["group_size"] = block
+    return {"weight": codes, "weight_scale": scales, "comfy_quant": marker(**configuration)}, values
 
 
 def converted_int8(weights, scaling, block=128):
@@ -101,6 +111,13 @@ def make_layers():
         if ref.CONVERT_TO_QUANT:
             layers[f"converted.tensor.{at}"] = converted_fp8(weights, "tensor")
             layers[f"converted.row.{at}"] = converted_fp8(weights, "row")
+            layers[f"converted.groups.{at}"] = converted_fp8(weights, "block3d")
+            layers[f"converted.older_groups.{at}"] = converted_fp8(weights, "block3d", label="float8_e4m3fn")
+            # Without tiles that are whole it stores rows, and without rows one scale, under the same labels.
+            layers[f"converted.no_tiles.{at}"] = converted_fp8(weights, "row", label="float8_e4m3fn_blockwise")
+            layers[f"converted.no_rows.{at}"] = converted_fp8(weights, "tensor", label="float8_e4m3fn_rowwise")
+            if shape[0] % 16 == 0:
+                layers[f"converted.tiles.{at}"] = converted_fp8(weights, "block")
             if shape[0] % 128 == 0 and shape[1] % 128 == 0:
                 layers[f"converted.int8.{at}"] = converted_int8(weights, "block")
     return layers

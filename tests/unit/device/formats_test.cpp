@@ -53,6 +53,8 @@ std::vector<Mode> modes() {
             for (const char* scale : {"absmax", "mse"})
                 add({"fp8", {{"element", element}, {"scaling", per}, {"scale", scale}}});
     for (const char* scale : {"absmax", "mse"}) {
+        add({"fp8", {{"scaling", "block"}, {"scale", scale}}, 16, 16, 16});
+        add({"fp8", {{"element", "e5m2"}, {"scaling", "block3d"}, {"scale", scale}}, 1, 16, 16});
         add({"int8", {{"scaling", "block"}, {"scale", scale}}, 16, 16, 16});
         add({"int8", {{"scaling", "lode"}, {"scale", scale}}, 1, 16, 16});
         add({"int8", {{"scaling", "tensor"}, {"scale", scale}}});

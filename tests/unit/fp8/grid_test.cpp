@@ -8,7 +8,7 @@
 #include <random>
 
 #include "core/base/cpu.hpp"
-#include "tests/support/format_plan.hpp"
+#include "tests/support/format_properties.hpp"
 
 namespace halftone::format_test {
 namespace {
@@ -21,7 +21,7 @@ struct Mode {
 std::vector<Mode> modes() {
     std::vector<Mode> all;
     for (const char* element : {"e4m3fn", "e5m2"})
-        for (const char* scaling : {"tensor", "row"})
+        for (const char* scaling : {"tensor", "row", "block", "block3d"})
             for (const ht_cpu cpu : cpu::available())
                 all.push_back({element, scaling, cpu});
     return all;
@@ -35,9 +35,11 @@ class OnTheGrid : public ::testing::TestWithParam<Mode> {
         const Level level(GetParam().cpu);
         std::mt19937_64 random(seed);
         for (int round = 0; round < 40; ++round) {
-            const Matrix weights = random_matrix(random);
-            const Plan plan(source_of(weights.rows, weights.cols),
-                            {{"element", GetParam().element}, {"scaling", GetParam().scaling}});
+            const uint64_t step = GetParam().scaling.starts_with("block") ? 4 : 1;
+            const Matrix weights = random_matrix(random, {12, 80, step, step});
+            const Plan plan(
+                source_of(weights.rows, weights.cols),
+                {{"element", GetParam().element}, {"scaling", GetParam().scaling}, {"block_size", "4"}});
             Matrix points = weights;
             std::uniform_real_distribution<float> factor(-1.5f, 1.5f);
             for (float& x : points.values)
@@ -143,18 +145,17 @@ TEST_P(OnTheGrid, TheTableRoundsAsTheFormatDoes) {
         reported.check(table().table(plan.get(), grid.get(), &levels, reported));
         ASSERT_EQ(0, levels.divide);
         ASSERT_EQ(1u, levels.tables);
-        const bool per_row = plan.facts().scale_kind == HT_SCALE_ROW;
         // Half of the points right at the thresholds.
         for (uint64_t i = 0; i < points.rows; ++i)
             for (uint64_t j = i % 2; j < points.cols; j += 2) {
                 const float upper = levels.upper[(i * points.cols + j) % (levels.levels - 1)];
-                points.at(i, j) = upper / levels.pre[per_row ? i : 0];
+                points.at(i, j) = upper / levels.pre[group_of(plan.facts(), points, i, j)];
                 if (!std::isfinite(points.at(i, j))) points.at(i, j) = 0;
             }
         const Matrix snapped = plan.snap(grid, points);
         for (uint64_t i = 0; i < points.rows; ++i)
             for (uint64_t j = 0; j < points.cols; ++j) {
-                const uint64_t g = per_row ? i : 0;
+                const uint64_t g = group_of(plan.facts(), points, i, j);
                 const float t = points.at(i, j) * levels.pre[g];
                 const float* const first = std::lower_bound(levels.upper, levels.upper + levels.levels - 1,
                                                             t);  // the first with t <= upper

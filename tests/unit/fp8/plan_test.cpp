@@ -28,10 +28,11 @@ TEST(Descriptor, NamesThePlugin) {
 TEST(Descriptor, HasEveryLabelThatPlansWrite) {
     std::map<std::string, std::string> loaders;
     for (uint64_t i = 0; i < table().n_labels; ++i)
-        loaders[table().labels[i]->label] = table().labels[i]->loaders;
+        loaders.try_emplace(table().labels[i]->label, table().labels[i]->loaders);
     for (const char* element : {"e4m3fn", "e5m2"})
-        for (const char* scaling : {"tensor", "row"}) {
-            const Plan plan(source_of(4, 4), {{"element", element}, {"scaling", scaling}});
+        for (const char* scaling : {"tensor", "row", "block", "block3d"}) {
+            const Plan plan(source_of(4, 4),
+                            {{"element", element}, {"scaling", scaling}, {"block_size", "4"}});
             const std::string start = R"({"format":")", description = plan.description();
             ASSERT_TRUE(description.starts_with(start)) << description;
             const std::string label =
@@ -42,6 +43,20 @@ TEST(Descriptor, HasEveryLabelThatPlansWrite) {
     EXPECT_EQ("comfyui>=2026-01", loaders["float8_e5m2"]);
     EXPECT_EQ("comfyui-fork", loaders["float8_e4m3fn_rowwise"]);
     EXPECT_EQ("", loaders["float8_e5m2_rowwise"]);
+    EXPECT_EQ("comfyui-fork", loaders["float8_e4m3fn_blockwise"]);
+    EXPECT_EQ("", loaders["float8_e5m2_blockwise"]);
+}
+
+TEST(Descriptor, PromisesNoLoaderForGroupsOfARow) {
+    int seen = 0;
+    for (uint64_t i = 0; i < table().n_labels; ++i) {
+        const ht_label& label = *table().labels[i];
+        if (!std::string(label.options).ends_with("scaling=block3d")) continue;
+        ++seen;
+        EXPECT_STREQ("", label.loaders);
+        EXPECT_STRNE("", label.remark);
+    }
+    EXPECT_EQ(2, seen);
 }
 
 TEST(PlanOfFp8, StoresOneScaleAsAScalar) {
@@ -67,6 +82,28 @@ TEST(PlanOfFp8, StoresAScalePerRow) {
     EXPECT_EQ(Shape{6}, plan.shape(".weight_scale"));
     EXPECT_EQ(HT_SCALE_ROW, facts.scale_kind);
     EXPECT_EQ(0u, facts.passes);
+}
+
+TEST(PlanOfFp8, StoresAScalePerTile) {
+    for (const char* scaling : {"block", "block2d"}) {
+        const Plan plan(source_of(6, 12), {{"scaling", scaling}, {"block_size", "3"}});
+        EXPECT_EQ((Shape{2, 4}), plan.shape(".weight_scale"));
+        EXPECT_EQ(HT_SCALE_TILE, plan.facts().scale_kind);
+        EXPECT_EQ(3u, plan.facts().scale_rows);
+        EXPECT_EQ(3u, plan.facts().scale_cols);
+        EXPECT_EQ(3u, plan.facts().granule_rows);
+        EXPECT_EQ(R"({"format":"float8_e4m3fn_blockwise","group_size":3,"params":{"group_size":3}})",
+                  plan.description());
+    }
+}
+
+TEST(PlanOfFp8, StoresAScalePerGroupOfARow) {
+    const Plan plan(source_of(7, 12), {{"element", "e5m2"}, {"scaling", "block3d"}, {"block_size", "3"}});
+    EXPECT_EQ((Shape{7, 4, 1}), plan.shape(".weight_scale"));
+    EXPECT_EQ(HT_SCALE_TILE, plan.facts().scale_kind);
+    EXPECT_EQ(1u, plan.facts().scale_rows);
+    EXPECT_EQ(3u, plan.facts().scale_cols);
+    EXPECT_EQ(R"({"format":"float8_e5m2","group_size":3,"params":{"group_size":3}})", plan.description());
 }
 
 TEST(PlanOfFp8, OfTheLegacyLayoutHasAMarkerForTheFile) {
@@ -106,6 +143,10 @@ TEST(PlanOfFp8, RefusesWhatItCannotStoreAndSaysWhy) {
     EXPECT_EQ("it has no elements", reason(source_of(0, 8)));
     EXPECT_EQ("it has no elements", reason(source_of(8, 0)));
     EXPECT_EQ("bitsandbytes stores no fp8 weights", reason(source_of(2, 2, HT_DIALECT_BITSANDBYTES)));
+    EXPECT_EQ("100 columns are no multiple of the block size, 64",
+              reason(source_of(64, 100), "e4m3fn", "block3d"));
+    EXPECT_EQ("", reason(source_of(100, 64), "e4m3fn", "block3d"));
+    EXPECT_EQ("100 rows are no multiple of the block size, 64", reason(source_of(100, 64), "e5m2", "block"));
     const std::string legacy =
         "loaders of the legacy layout take every weight for e4m3fn with one scale per tensor";
     EXPECT_EQ(legacy, reason(source_of(2, 2, HT_DIALECT_LEGACY), "e5m2"));
@@ -143,6 +184,8 @@ std::string recognize(const Layer& layer, ht_source* source = nullptr) {
         const auto recognized = layer.recognized();
         if (source) *source = recognized.source;
         answer = recognized.values->choice("element") + " " + recognized.values->choice("scaling");
+        if (answer.find("block") != std::string::npos)
+            answer += " " + std::to_string(recognized.values->whole("block_size"));
         // What was recognized must make a plan whose stored tensors are those that were found.
         const Plan plan(recognized.source, *recognized.values);
         for (uint64_t i = 0; i < plan.facts().n_stored; ++i) {
@@ -171,7 +214,36 @@ TEST(RecognizeFp8, ByTheShapeOfTheScale) {
     EXPECT_EQ("e4m3fn tensor", recognize(layer_with({1}, R"({"format": "float8_e4m3fn_rowwise"})")));
 }
 
+TEST(RecognizeFp8, TilesAndGroupsWhateverTheLabel) {
+    const std::string blockwise = R"({"format": "float8_e4m3fn_blockwise", "group_size": 2})";
+    EXPECT_EQ("e4m3fn block 2", recognize(layer_with({3, 5}, blockwise)));
+    EXPECT_EQ("e4m3fn block 2",
+              recognize(layer_with({3, 5},
+                                   R"({"format": "float8_e4m3fn_blockwise", "params": {"group_size": 2}})")));
+    EXPECT_EQ("e4m3fn block 2", recognize(layer_with({3, 5}, R"({"format": "float8_e4m3fn"})")));
+    for (const char* label : {"float8_e4m3fn", "float8_e4m3fn_block3d", "float8_e4m3fn_blockwise"})
+        EXPECT_EQ("e4m3fn block3d 5",
+                  recognize(layer_with({6, 2, 1}, R"({"format": ")" + std::string(label) + R"("})")));
+    EXPECT_EQ("e5m2 block3d 10",
+              recognize(layer_with({6, 1, 1}, R"({"format": "float8_e5m2_block3d"})", HT_DTYPE_F8_E5M2)));
+    // What writers fell back to where a matrix has no whole tiles or groups, under the label of tiles.
+    EXPECT_EQ("e4m3fn row", recognize(layer_with({6}, blockwise)));
+    EXPECT_EQ("e4m3fn tensor", recognize(layer_with({1}, blockwise)));
+    EXPECT_EQ("e4m3fn tensor", recognize(layer_with({1, 1}, blockwise)));
+}
+
+TEST(RecognizeFp8, OneTileThatIsTheMatrix) {
+    const auto square = [](const std::string& label) {
+        Layer layer(R"({"format": ")" + label + R"("})");
+        layer.add(".weight", HT_DTYPE_F8_E4M3, {8, 8}).add(".weight_scale", HT_DTYPE_F32, {1, 1});
+        return recognize(layer);
+    };
+    EXPECT_EQ("e4m3fn block 8", square("float8_e4m3fn_blockwise"));
+    EXPECT_EQ("e4m3fn tensor", square("float8_e4m3fn"));
+}
+
 TEST(RecognizeFp8, WithoutAMarker) {
+    EXPECT_EQ("e4m3fn block 2", recognize(layer_with({3, 5})));
     EXPECT_EQ("e4m3fn tensor", recognize(layer_with({})));
     EXPECT_EQ("e5m2 row", recognize(layer_with({6}, "", HT_DTYPE_F8_E5M2)));
 }
@@ -220,8 +292,12 @@ TEST(RecognizeFp8, NamesContradictions) {
               recognize(layer_with({}, R"({"format": "float8_e5m2"})")));
     EXPECT_EQ("refused: 'float8_e4m3fn' stands for one scale, but there are 6",
               recognize(layer_with({6}, R"({"format": "float8_e4m3fn"})")));
-    EXPECT_EQ("refused: its scale has shape [6, 5], neither one number nor one of 6 rows",
+    EXPECT_EQ("refused: its scale has shape [6, 5], which fits no layout of 6 x 10",
               recognize(layer_with({6, 5})));
+    EXPECT_EQ("refused: its scale has shape [3, 2, 1], which fits no layout of 6 x 10",
+              recognize(layer_with({3, 2, 1})));
+    EXPECT_EQ("refused: its marker says groups of 64, but the scales, [3, 5], are of 2",
+              recognize(layer_with({3, 5}, R"({"format": "float8_e4m3fn_blockwise", "group_size": 64})")));
     EXPECT_EQ("refused: its marker is no JSON object", recognize(layer_with({}, "{\"format\": ")));
     EXPECT_EQ("refused: its marker names no format", recognize(layer_with({}, "{}")));
     EXPECT_EQ("refused: its scale is not stored as F32",

@@ -8,15 +8,19 @@ namespace {
 class Fp8Search : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
   protected:
     Mode mode() const {
-        return {
-            "",
-            {{"element", std::get<0>(GetParam())}, {"scaling", std::get<1>(GetParam())}, {"scale", "mse"}},
-            {9, 700}};
+        const std::string scaling = std::get<1>(GetParam());
+        const uint64_t step = scaling.starts_with("block") ? 3 : 1;
+        return {"",
+                {{"element", std::get<0>(GetParam())},
+                 {"scaling", scaling},
+                 {"block_size", "3"},
+                 {"scale", "mse"}},
+                {9, 700, step, step}};
     }
 };
 INSTANTIATE_TEST_SUITE_P(EveryMode, Fp8Search,
                          ::testing::Combine(::testing::Values("e4m3fn", "e5m2"),
-                                            ::testing::Values("tensor", "row")),
+                                            ::testing::Values("tensor", "row", "block", "block3d")),
                          [](const auto& param) {
                              return std::string(std::get<0>(param.param)) + "_" + std::get<1>(param.param);
                          });
@@ -42,7 +46,7 @@ TEST_P(Fp8Search, MakesAConsistentGrid) {
 TEST_P(Fp8Search, LeavesTheScaleWhereNothingIsGained) {
     // Powers of two are met exactly by the scale of the largest; and so is a matrix of zeros.
     for (const float x : {0.0f, 1.0f}) {
-        const Matrix matrix{2, 3, {x, x / 2, -x, x / 4, x, x}};
+        const Matrix matrix{3, 3, {x, x / 2, -x, x / 4, x, x, x / 8, -x, x}};
         Choices absmax = mode().choices;
         absmax["scale"] = "absmax";
         const Plan plain(mode().source(matrix), absmax), searching(mode().source(matrix), mode().choices);

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <string>
 
 #include <halftone/format.h>
+#include <halftone/plugin.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -104,6 +106,13 @@ class ScaleGroups {
     ht_scale_kind kind_;
     uint64_t rows_, cols_, group_rows_, group_cols_;
 };
+
+// For layouts that have no place for a group that is cut off.
+inline void demand_whole_blocks(uint64_t n, uint64_t block, const char* what) {
+    if (n % block != 0)
+        throw Refused(std::to_string(n) + " " + what + " are no multiple of the block size, " +
+                      std::to_string(block));
+}
 
 }  // namespace toolbox
 }  // namespace v1

@@ -1,4 +1,5 @@
-// A layer found in a checkpoint, for recognize(): tensors by suffix, shapes as text, the marker's members.
+// A layer in a checkpoint: for recognize(), tensors by suffix, shapes as text, the marker's members; for
+// describe(), members that loaders look for in different places.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include <halftone/format.h>
+#include <halftone/format.hpp>
 #include <halftone/toolbox/json_members.hpp>
 
 namespace halftone {
@@ -58,10 +59,30 @@ class StoredLayer {
 
     const std::optional<JsonMembers>& marker() const { return marker_; }
 
+    // Members of the marker that stand at its root or inside "params", depending on the writer.
+    std::optional<int64_t> number(std::string_view key) const {
+        if (!marker_) return std::nullopt;
+        if (const auto whole = marker_->whole(key)) return whole;
+        const auto params = marker_->object("params");
+        return params ? params->whole(key) : std::nullopt;
+    }
+    bool is_set(std::string_view key) const {
+        if (!marker_) return false;
+        if (const auto flag = marker_->flag(key)) return *flag;
+        const auto params = marker_->object("params");
+        return params && params->flag(key).value_or(false);
+    }
+
   private:
     const ht_layer& layer_;
     std::optional<JsonMembers> marker_;
 };
+
+// In both places where loaders look for it.
+inline void write_group_size(JsonSink& sink, uint64_t size) {
+    const auto whole = static_cast<int64_t>(size);
+    sink.whole("group_size", whole).begin("params").whole("group_size", whole).end();
+}
 
 inline std::vector<uint64_t> shape_of(const ht_tensor& tensor) {
     return {tensor.shape, tensor.shape + std::min<uint32_t>(tensor.rank, HT_MAX_RANK)};
