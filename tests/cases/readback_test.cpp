@@ -235,9 +235,12 @@ TEST_F(ReadBack, ShardedInputWithAScaleInAnotherShardThanItsWeight) {
 // the way by dequantizing.
 TEST_F(ReadBack, FromEveryFormatToEveryOther) {
     const std::string formats[] = {
-        "format = \"fp8\"\nscaling = \"row\"\n", "format = \"int8\"\nblock_size = 48\n",
+        "format = \"fp8\"\nscaling = \"row\"\n",
+        "format = \"int8\"\nblock_size = 48\n",
         "format = \"int8\"\nscaling = \"row\"\nrotation = \"hadamard\"\nrotation_group = 16\n",
-        "format = \"int8\"\nblock_size = 32\n", "format = \"nvfp4\"\n"};
+        "format = \"int8\"\nblock_size = 32\n",
+        "format = \"nvfp4\"\n",
+        "format = \"mxfp8\"\n"};
     for (const std::string& from : formats) {
         std::filesystem::remove(folder_ / "out.safetensors");
         write({random_tensor("a.weight", HT_DTYPE_BF16, {96 * 7, 480}, 1),

@@ -12,6 +12,7 @@ import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
 import int8_references
+import mxfp8_references
 import nf4_references
 import nvfp4_references
 import torch
@@ -80,6 +81,7 @@ FILES = {
     "fp8_casts.txt": write_casts,
     "fp8_matrices.txt": write_matrices,
     "int8_matrices.txt": int8_references.write_golden,
+    "mxfp8_matrices.txt": mxfp8_references.write_golden,
     "nf4_matrices.txt": nf4_references.write_golden,
     "nvfp4_matrices.txt": nvfp4_references.write_golden,
 }

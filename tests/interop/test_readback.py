@@ -48,6 +48,17 @@ def kit_nvfp4(weights):
     return tensors, values[: weights.shape[0], : weights.shape[1]]
 
 
+def kit_mxfp8(weights, label="mxfp8", **more):
+    """comfy-kitchen saves scales as F8_E8M0; convert_to_quant's come as U8, and those of its hybrid with a number that
+    says nothing about the codes."""
+    codes, params = kit.TensorCoreMXFP8Layout.quantize(weights)
+    scales = params.scale.view(torch.uint8) if more else params.scale
+    configuration = marker(format=label, group_size=32, orig_dtype="torch.float32", orig_shape=list(weights.shape))
+    tensors = {"weight": codes, "weight_scale": scales, "comfy_quant": configuration} | more
+    values = kit.TensorCoreMXFP8Layout.dequantize(codes, params)
+    return tensors, values[: weights.shape[0], : weights.shape[1]]
+
+
 def kit_int8(weights, **options):
     codes, params = kit.TensorWiseINT8Layout.quantize(weights, **options)
     configuration = {"format": "int8_tensorwise"}
@@ -104,6 +115,8 @@ def make_layers():
         layers[f"kit.e4m3fn.{at}"] = kit_fp8(weights, torch.float8_e4m3fn)
         layers[f"kit.e5m2.{at}"] = kit_fp8(weights, torch.float8_e5m2)
         layers[f"kit.nvfp4.{at}"] = kit_nvfp4(weights)
+        layers[f"kit.mxfp8.{at}"] = kit_mxfp8(weights)
+        layers[f"hybrid.mxfp8.{at}"] = kit_mxfp8(weights, "hybrid_mxfp8", weight_scalar=torch.tensor(2.0**-12))
         layers[f"kit.int8.{at}"] = kit_int8(weights)
         layers[f"kit.int8_rows.{at}"] = kit_int8(weights, per_channel=True)
         if shape[1] % 64 == 0:
@@ -170,9 +183,9 @@ def entropy(codes):
 
 def codes_of(name, tensors):
     codes = tensors["weight"].view(torch.uint8)
-    if "nvfp4" not in name:
+    if "nvfp4" not in name and "mxfp8" not in name:
         return codes
-    return None  # padded, and two codes to a byte: the sign of a zero makes no level of its own
+    return None  # padded; the sign of a zero makes no level of its own
 
 
 def check_compared(report, program, folder, layers, source):

@@ -79,6 +79,7 @@ std::vector<Case> cases() {
         {"int8", {{"scaling", {std::string("row"), ""}}}, 160, 96},
         {"nf4", {}, 128, 64},
         {"nvfp4", {}, 96, 160},
+        {"mxfp8", {}, 100, 150},
         {"acme.thirds", {}, 64, 96},
     };
     const auto there = registry().ids(HT_KIND_FORMAT);

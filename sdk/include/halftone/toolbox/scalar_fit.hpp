@@ -35,6 +35,7 @@ class ScalarFit {
         uint16_t variant = 0;  // of the kernels for devices (scalar_kernels.cuh)
         Packing packing = Packing::bytes;
         float (*pre)(float stored) = nullptr;  // of a scale that was read back; NULL: it or its inverse
+        bool padded = false;                   // as padded_blocks.hpp does
         bool zeros_have_scales_of_one = true;  // where the whole matrix is 0; otherwise those of a group of 0
     };
 
@@ -50,7 +51,8 @@ class ScalarFit {
         header.levels = level_count();
         header.divide = divides();
         header.packing = parts_.packing;
-        header.variant = parts_.variant;
+        header.variant = static_cast<uint8_t>(parts_.variant);
+        header.padded = parts_.padded;
         std::memcpy(grid, &header, sizeof header);
         std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
         std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));

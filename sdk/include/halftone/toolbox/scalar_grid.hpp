@@ -16,7 +16,8 @@ struct ScalarGridHeader {
     uint32_t levels;
     uint8_t divide;
     Packing packing;     // of the stored codes, see nibbles.hpp
-    uint16_t variant;    // which of the kernel file's elements it is, see scalar_kernels.cuh
+    uint8_t variant;     // which of the kernel file's elements it is, see scalar_kernels.cuh
+    uint8_t padded;      // stored rows and columns are padded to multiples of group_cols with zeros
     float magnitude;     // from which a searched scale of the whole matrix is made; 0 before the search
     double least_error;  // of that scale
 };

@@ -33,6 +33,14 @@ struct ScalarGrid {
                                         scalar_grid_offset(header.levels, header.groups, array));
     }
     __device__ uint64_t across() const { return (header.cols + header.group_cols - 1) / header.group_cols; }
+    // With the padding of what is stored.
+    __device__ uint64_t stored_cols() const {
+        return header.padded ? across() * header.group_cols : header.cols;
+    }
+    __device__ uint64_t stored_rows(const ht_region& region) const {
+        const uint64_t end = region.row + region.rows, to = header.group_cols;
+        return header.padded && end == header.rows ? (end + to - 1) / to * to - region.row : region.rows;
+    }
     __device__ float to_zero() const { return header.divide ? __int_as_float(0x7F800000) : 0.0f; }
     __device__ float scaled(float x, float by) const { return header.divide ? x / by : x * by; }
 
@@ -152,14 +160,17 @@ __device__ uint8_t code_of(const ScalarGrid& grid, const ht_kernel_args& args, u
 // Where two codes share a byte, a thread makes it: neighbours in the flattened band, which may cross rows.
 template <class Variant>
 __device__ void encode_nibbles(const ScalarGrid& grid, const ht_kernel_args& args) {
-    const uint64_t cols = args.region.cols, n = args.region.rows * cols;
+    const uint64_t cols = grid.stored_cols(), n = grid.stored_rows(args.region) * cols;
     const uint64_t step = gridDim.x * static_cast<uint64_t>(blockDim.x);
     for (uint64_t byte = blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x; 2 * byte < n;
          byte += step) {
         uint64_t i = 2 * byte / cols, j = 2 * byte - i * cols;
-        uint8_t codes[2] = {0, static_cast<uint8_t>(Variant::Element::encode(0.0f))};
-        for (uint32_t k = 0; k < 2 && 2 * byte + k < n; ++k) {
-            codes[k] = code_of<Variant>(grid, args, i, j, grid.group(grid.row_base(args.region.row + i), j));
+        const auto zero = static_cast<uint8_t>(Variant::Element::encode(0.0f));
+        uint8_t codes[2] = {zero, zero};
+        for (uint32_t k = 0; k < 2; ++k) {
+            if (i < args.region.rows && j < args.region.cols)
+                codes[k] =
+                    code_of<Variant>(grid, args, i, j, grid.group(grid.row_base(args.region.row + i), j));
             if (++j == cols) {
                 j = 0;
                 ++i;
@@ -173,9 +184,14 @@ template <class Variant>
 __device__ void encode(const ht_kernel_args& args) {
     const ScalarGrid grid(args.grid);
     if (grid.header.packing != Packing::bytes) return encode_nibbles<Variant>(grid, args);
-    each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
-        args.band[i * args.region.cols + j] = code_of<Variant>(grid, args, i, j, group);
-    });
+    const uint64_t cols = grid.stored_cols(), rows = grid.stored_rows(args.region);
+    for (uint64_t i = blockIdx.x; i < rows; i += gridDim.x) {
+        const uint64_t base = grid.row_base(args.region.row + i);
+        for (uint64_t j = threadIdx.x; j < cols; j += blockDim.x)
+            args.band[i * cols + j] = i < args.region.rows && j < args.region.cols
+                                          ? code_of<Variant>(grid, args, i, j, grid.group(base, j))
+                                          : static_cast<uint8_t>(Variant::Element::encode(0.0f));
+    }
 }
 
 template <class Variant>
@@ -183,8 +199,9 @@ __device__ void decode(const ht_kernel_args& args) {
     using Element = typename Variant::Element;
     const ScalarGrid grid(args.grid);
     const Packing packing = grid.header.packing;
+    const uint64_t cols = grid.stored_cols();
     each_element(grid, args.region, [&](uint64_t i, uint64_t j, uint64_t group) {
-        const uint64_t place = i * args.region.cols + j;
+        const uint64_t place = i * cols + j;
         const uint8_t code =
             packing == Packing::bytes ? args.band[place] : nibble_at(args.band[place / 2], place, packing);
         at(args.out, i, j) = Element::decode(static_cast<typename Element::Code>(code)) * grid.post[group];
@@ -259,8 +276,10 @@ __device__ void for_variant(uint32_t variant, Work work) {
                                             [&]<class Variant>() { on_device::name<Variant>(args); }); \
     }
 #define HALFTONE_SCALAR_KERNELS(...)              \
-    HALFTONE_SCALAR_KERNEL(fit_pass, __VA_ARGS__) \
     HALFTONE_SCALAR_KERNEL(fit_band, __VA_ARGS__) \
+    HALFTONE_SCALAR_KERNELS_BUT_FIT_BAND(__VA_ARGS__)
+#define HALFTONE_SCALAR_KERNELS_BUT_FIT_BAND(...) \
+    HALFTONE_SCALAR_KERNEL(fit_pass, __VA_ARGS__) \
     HALFTONE_SCALAR_KERNEL(encode, __VA_ARGS__)   \
     HALFTONE_SCALAR_KERNEL(decode, __VA_ARGS__)   \
     HALFTONE_SCALAR_KERNEL(snap, __VA_ARGS__)     \

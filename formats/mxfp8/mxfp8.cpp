@@ -1,0 +1,51 @@
+// MXFP8: e4m3 in blocks of 32 along a row, scaled by powers of two.
+
+#include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/padded_blocks.hpp>
+
+#include "mxfp8_blocks.hpp"
+#include "mxfp8_kernels.hpp"
+
+HALFTONE_KERNEL_IMAGE(mxfp8_device)
+
+namespace halftone::mxfp8 {
+
+namespace {
+
+// Scales are of type e8m0, but not all that reads files knows that type.
+constexpr toolbox::PaddedBlocks::Kind kind{"mxfp8",         Blocks::length,     Blocks::scaling,
+                                           Blocks::packing, Blocks::most_scale, HT_DTYPE_F8_E4M3,
+                                           HT_DTYPE_U8,     HT_DTYPE_F8_E8M0};
+
+}  // namespace
+
+class Mxfp8 : public toolbox::PaddedBlocks {
+  public:
+    static constexpr PluginInfo info{"mxfp8", "1.0.0",
+                                     "8-bit floating point in blocks of 32 scaled by powers of two", "MIT"};
+
+    static constexpr ht_label labels[] = {
+        {sizeof(ht_label), 0, "mxfp8", "", "comfyui>=2026-01", "mxfp8, scaled as they come",
+         "multiplied in 8 bits on Blackwell, dequantized elsewhere"},
+        {sizeof(ht_label), 0, "hybrid_mxfp8", "", "", "none",
+         "only read: what a converter makes of mxfp8 with one number more"},
+    };
+
+    Mxfp8(const ht_source& source, const Options& options)
+        : PaddedBlocks(kind, kernels(cpu_level()), toolbox::scalar_levels<Blocks::Element>(), source,
+                       options) {}
+
+    static const void* extension(std::string_view id) {
+        return toolbox::scalar_kernels_extension<Mxfp8>(id, kernel_image(HALFTONE_IMAGE(mxfp8_device)));
+    }
+
+    // A converter adds .weight_scalar and names the result hybrid_mxfp8. The bytes are the same, and that
+    // number is not needed for them.
+    static void recognize(const ht_layer& found, OptionsOut&, ht_source& source) {
+        recognize_blocks(kind, {kind.name, "hybrid_mxfp8"}, found, source);
+    }
+};
+
+}  // namespace halftone::mxfp8
+
+HALFTONE_FORMAT(halftone::mxfp8::Mxfp8)
