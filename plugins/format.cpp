@@ -92,7 +92,7 @@ std::vector<Format::Label> Format::labels() const {
         const ht_label label = copied(table_.labels[i]);
         all.push_back({shown_or_empty(label.label), shown_or_empty(label.options),
                        shown_or_empty(label.loaders), shown_or_empty(label.activations),
-                       shown_or_empty(label.remark)});
+                       shown_or_empty(label.hardware), shown_or_empty(label.remark)});
     }
     return all;
 }

@@ -148,7 +148,7 @@ class Format {
     Recognized recognize(const FoundLayer&) const;
 
     struct Label {
-        std::string label, options, loaders, activations, remark;
+        std::string label, options, loaders, activations, hardware, remark;
     };
     std::vector<Label> labels() const;
 

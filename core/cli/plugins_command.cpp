@@ -161,6 +161,7 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
                                        {"options", label.options},
                                        {"loaders", label.loaders},
                                        {"activations", label.activations},
+                                       {"hardware", label.hardware},
                                        {"remark", label.remark}});
         if (plugin.kind == HT_KIND_DEVICE) {
             whole["devices"] = Json::array();
@@ -193,11 +194,11 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
     }
     if (!labels.empty()) {
         TextTable table;
-        table.columns = {{"stored as"}, {"with"}, {"loaded by"}, {"activations"}, {"remark"}};
+        table.columns = {{"stored as"}, {"with"}, {"loaded by"}, {"activations"}, {"fast on"}, {"remark"}};
         for (const Format::Label& label : labels)
             table.rows.push_back({label.label, label.options,
                                   label.loaders.empty() ? "nobody" : label.loaders, label.activations,
-                                  label.remark});
+                                  label.hardware, label.remark});
         context.out << "\n" << table.text(0);
     }
     return 0;

@@ -32,6 +32,7 @@ constexpr const char* label_names[2][4] = {
 constexpr std::string_view group_label_ending = "_block3d";  // of some converters
 
 constexpr const char* activations = "fp8, scaled by input_scale or by 1";
+constexpr const char* ada = "NVIDIA from Ada on";
 
 constexpr uint64_t least_block = 2;
 constexpr bool has_blocks(ScalePer per) {
@@ -179,12 +180,12 @@ class Fp8 : public toolbox::ScalarFormat {
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scaling=tensor",
-         "comfyui>=2025-12; comfyui-fork", activations, ""},
+         "comfyui>=2025-12; comfyui-fork", activations, ada, ""},
         {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scaling=tensor", "comfyui>=2026-01", activations,
-         ""},
+         ada, ""},
         {sizeof(ht_label), 0, "float8_e4m3fn_rowwise", "element=e4m3fn scaling=row", "comfyui-fork",
-         activations, "mainline ComfyUI refuses the file"},
-        {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scaling=row", "", "none",
+         activations, "", "mainline ComfyUI refuses the file"},
+        {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scaling=row", "", "none", "",
          "no loader knows this label"},
         {sizeof(ht_label), 0, "float8_e4m3fn_blockwise", "element=e4m3fn scaling=block", "comfyui-fork",
          activations, "mainline ComfyUI refuses the file"},
@@ -197,7 +198,7 @@ class Fp8 : public toolbox::ScalarFormat {
          "loaders of this label take the file for one with a single scale, and fail in use or compute "
          "wrongly"},
         {sizeof(ht_label), 0, "", "layout=legacy element=e4m3fn scaling=tensor", "comfyui; comfyui-fork",
-         activations, "scale_weight beside the weight, scaled_fp8 for the file"},
+         activations, ada, "scale_weight beside the weight, scaled_fp8 for the file"},
     };
 
     Fp8(const ht_source& source, const Options& options)

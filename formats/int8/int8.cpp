@@ -138,14 +138,16 @@ class Int8 : public toolbox::ScalarFormat {
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, "int8_blockwise", "scaling=block", "comfyui-fork", "int8 in blocks of 128",
+         "NVIDIA from Turing on, with Triton",
          "mainline ComfyUI refuses the file; the fork multiplies with blocks of 128 only"},
         {sizeof(ht_label), 0, "int8_lodewise", "scaling=lode", "comfyui-fork", "int8 in blocks of 128",
+         "NVIDIA from Turing on, with Triton",
          "mainline ComfyUI refuses the file; the fork multiplies with blocks of 128 only"},
         {sizeof(ht_label), 0, "int8_tensorwise", "scaling=tensor", "comfyui>=2026-07; stable-diffusion.cpp",
-         "int8, scaled as they come", ""},
+         "int8, scaled as they come", "NVIDIA from Turing on", ""},
         {sizeof(ht_label), 0, "int8_tensorwise", "scaling=row", "comfyui>=2026-07; stable-diffusion.cpp",
-         "int8, scaled as they come; rotated where the weight is", ""},
-        {sizeof(ht_label), 0, "", "layout=legacy", "", "none",
+         "int8, scaled as they come; rotated where the weight is", "NVIDIA from Turing on", ""},
+        {sizeof(ht_label), 0, "", "layout=legacy", "", "none", "",
          "scale_weight beside the weight and nothing that names the layout"},
     };
 

@@ -132,9 +132,9 @@ class Nf4 : public toolbox::ScalarFormat {
     };
 
     static constexpr ht_label labels[] = {
-        {sizeof(ht_label), 0, label_name, "layout=comfyui", "", "none",
+        {sizeof(ht_label), 0, label_name, "layout=comfyui", "", "none", "",
          "a fork of ComfyUI reads the tensors but fails in use; mainline ComfyUI refuses the file"},
-        {sizeof(ht_label), 0, "", "layout=bitsandbytes", "bitsandbytes; transformers; diffusers", "none",
+        {sizeof(ht_label), 0, "", "layout=bitsandbytes", "bitsandbytes; transformers; diffusers", "none", "",
          "the genuine layout"},
     };
 

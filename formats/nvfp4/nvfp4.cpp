@@ -31,7 +31,7 @@ class Nvfp4 : public toolbox::PaddedBlocks {
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, "nvfp4", "", "comfyui>=2026-01", "nvfp4, scaled by input_scale or per batch",
-         "multiplied in 4 bits on Blackwell, dequantized elsewhere"},
+         "NVIDIA from Blackwell on", "dequantized before multiplying on older hardware"},
     };
 
     Nvfp4(const ht_source& source, const Options& options)

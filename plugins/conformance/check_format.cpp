@@ -22,6 +22,7 @@ class FormatCheck {
     Report run() {
         guarded("the plans of impossible shapes",
                 [&] { report_.results.push_back(check_refusals(format_)); });
+        guarded("the labels", [&] { report_.results.push_back(check_labels(format_)); });
         guarded("the plans of different options",
                 [&] { report_.results.push_back(check_options(format_, seed_, report_.remarks)); });
         Random random(seed_, 0);

@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "plugins/call.hpp"
 #include "plugins/conformance/trial.hpp"
+#include "plugins/labels.hpp"
 
 namespace halftone::conformance {
 
@@ -100,6 +101,20 @@ Result check_refusals(const Format& format) {
     } catch (const Broken& reason) {
         result.outcome = Outcome::failed;
         result.detail = reason.what();
+    }
+    return result;
+}
+
+Result check_labels(const Format& format) {
+    Result result{"labels", "labels say by whom and with which options", Outcome::not_applicable, 0, {}};
+    for (const Format::Label& label : format.labels()) {
+        ++result.cases;
+        if (result.outcome == Outcome::not_applicable) result.outcome = Outcome::ok;
+        const std::string fault = fault_of(label, format.library().options());
+        if (fault.empty()) continue;
+        result.outcome = Outcome::failed;
+        result.detail = fmt::format("label '{}': {}", label.label, fault);
+        break;
     }
     return result;
 }

@@ -87,6 +87,8 @@ std::vector<Check> reading_checks();
 
 // Those that make plans of their own.
 Result check_refusals(const Format&);
+// Labels, as halftone/format.h has them written.
+Result check_labels(const Format&);
 Result check_options(const Format&, uint64_t seed, std::vector<std::string>& remarks);
 
 inline constexpr ht_dialect all_dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};

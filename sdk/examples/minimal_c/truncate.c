@@ -173,7 +173,7 @@ static ht_status table(const void* p, const void* grid, ht_table* out, ht_error*
 
 /* --------------------------------------------------------------------------------------------- descriptor */
 
-static const ht_label label = {sizeof(ht_label),           0, "acme.truncate", "", "", "none",
+static const ht_label label = {sizeof(ht_label),           0, "acme.truncate", "", "", "none", "",
                                "a toy: no loader reads it"};
 static const ht_label* const labels[] = {&label};
 

@@ -23,7 +23,7 @@ class Thirds {
     static constexpr ht_option options[] = {
         halftone::real("dead_zone", "0.5", 0.1, 0.9, "share of the scale below which a weight becomes 0")};
     static constexpr ht_label labels[] = {
-        {sizeof(ht_label), 0, "acme.thirds", "", "", "none", "a toy: no loader reads it"}};
+        {sizeof(ht_label), 0, "acme.thirds", "", "", "none", "", "a toy: no loader reads it"}};
 
     // A plan: what follows from shape and options alone. Say no with a reason that names what was seen.
     Thirds(const ht_source& source, const halftone::Options& options)

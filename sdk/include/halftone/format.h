@@ -119,7 +119,8 @@ typedef struct ht_facts {
         passes; /* reductions over the whole matrix that come before fit_band; most formats need 0 or 1 */
     int32_t input_scale;
     ht_scale_kind scale_kind;
-    uint32_t reserved;
+    float activation_max; /* loaders divide activations by .input_scale and then clamp them to this: 448 for
+                             e4m3. 0: an .input_scale measures nothing, and is 1 */
     uint64_t scale_rows, scale_cols;
     uint64_t
         granule_rows; /* > 0; bands start on multiples of it, and all but the last contain whole granules */
@@ -160,15 +161,19 @@ typedef struct ht_layer {
         marker; /* the layer's JSON configuration, from the file's header or its own tensor; NULL: none */
 } ht_layer;
 
-/* What a loader makes of a label that this format can write. Constant; for `plugins info`, plan warnings and
- * docs. */
+/* What a loader makes of a label that this format can write. Constant; for `plugins info`, `halftone check`,
+ * plan warnings and docs. Texts are never NULL; "" says nothing. */
 typedef struct ht_label {
     uint32_t size;
     uint32_t reserved;
-    const char* label;       /* as stored, "float8_e4m3fn"; "" for dialects that store none */
-    const char* options;     /* which options lead to it: "scaling=tensor element=e4m3fn" */
-    const char* loaders;     /* who takes it since when: "comfyui>=0.3.0; comfyui-fork" ; "" for nobody */
+    const char* label;   /* as stored, "float8_e4m3fn"; "" for dialects that store none */
+    const char* options; /* which options lead to it, each with one value: "scaling=tensor element=e4m3fn";
+                            the layout (comfyui, legacy, bitsandbytes) where it is not ComfyUI's */
+    const char* loaders; /* who takes it since when: "comfyui>=2025-12; comfyui-fork"; "" for nobody. Names
+                            are of a-z, 0-9, '-' and '.'; after >= comes a month, 2025-12, or a version,
+                            0.31.0; without it nobody knows since when. Parts are separated by "; " */
     const char* activations; /* what they do to activations at run time: "none", "fp8 with a fixed scale" */
+    const char* hardware;    /* where they multiply it fast: "NVIDIA from Ada on"; "": unknown or nowhere */
     const char* remark;      /* one line or "" */
 } ht_label;
 

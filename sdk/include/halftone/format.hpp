@@ -64,6 +64,7 @@ struct Facts {
     uint32_t passes = 0, flags = 0;
     int32_t input_scale = HT_INPUT_SCALE_ALLOWED;
     ht_scale_kind scale_kind = HT_SCALE_NONE;
+    float activation_max = 0;
     uint64_t scale_rows = 0, scale_cols = 0;
     std::string remark = {};
 };
@@ -116,7 +117,7 @@ struct Planned {
         for (const ht_stored& one : stored)
             stored_at.push_back(&one);
         abi = {sizeof abi,          facts.flags,      facts.passes,
-               facts.input_scale,   facts.scale_kind, 0,
+               facts.input_scale,   facts.scale_kind, facts.activation_max,
                facts.scale_rows,    facts.scale_cols, facts.granule_rows,
                facts.granule_bytes, facts.grid_bytes, facts.partial_bytes,
                stored_at.data(),    stored_at.size(), facts.remark.empty() ? nullptr : facts.remark.c_str()};

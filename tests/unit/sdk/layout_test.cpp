@@ -142,7 +142,7 @@ AT(ht_facts, flags, 4);
 AT(ht_facts, passes, 8);
 AT(ht_facts, input_scale, 12);
 AT(ht_facts, scale_kind, 16);
-AT(ht_facts, reserved, 20);
+AT(ht_facts, activation_max, 20);
 AT(ht_facts, scale_rows, 24);
 AT(ht_facts, scale_cols, 32);
 AT(ht_facts, granule_rows, 40);
@@ -172,14 +172,15 @@ AT(ht_layer, tensors, 16);
 AT(ht_layer, bytes, 24);
 AT(ht_layer, marker, 32);
 
-SIZE(ht_label, 48);
+SIZE(ht_label, 56);
 AT(ht_label, size, 0);
 AT(ht_label, reserved, 4);
 AT(ht_label, label, 8);
 AT(ht_label, options, 16);
 AT(ht_label, loaders, 24);
 AT(ht_label, activations, 32);
-AT(ht_label, remark, 40);
+AT(ht_label, hardware, 40);
+AT(ht_label, remark, 48);
 
 SIZE(ht_format, 184);
 AT(ht_format, size, 0);
