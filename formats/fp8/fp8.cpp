@@ -188,13 +188,13 @@ class Fp8 : public toolbox::ScalarFormat {
         {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scaling=row", "", "none", "",
          "no loader knows this label"},
         {sizeof(ht_label), 0, "float8_e4m3fn_blockwise", "element=e4m3fn scaling=block", "comfyui-fork",
-         activations, "mainline ComfyUI refuses the file"},
-        {sizeof(ht_label), 0, "float8_e5m2_blockwise", "element=e5m2 scaling=block", "", "none",
+         activations, "", "mainline ComfyUI refuses the file"},
+        {sizeof(ht_label), 0, "float8_e5m2_blockwise", "element=e5m2 scaling=block", "", "none", "",
          "no loader knows this label"},
-        {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scaling=block3d", "", "none",
+        {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scaling=block3d", "", "none", "",
          "loaders of this label take the file for one with a single scale, and fail in use or compute "
          "wrongly"},
-        {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scaling=block3d", "", "none",
+        {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scaling=block3d", "", "none", "",
          "loaders of this label take the file for one with a single scale, and fail in use or compute "
          "wrongly"},
         {sizeof(ht_label), 0, "", "layout=legacy element=e4m3fn scaling=tensor", "comfyui; comfyui-fork",

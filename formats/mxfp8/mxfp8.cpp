@@ -26,8 +26,8 @@ class Mxfp8 : public toolbox::PaddedBlocks {
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, "mxfp8", "", "comfyui>=2026-01", "mxfp8, scaled as they come",
-         "multiplied in 8 bits on Blackwell, dequantized elsewhere"},
-        {sizeof(ht_label), 0, "hybrid_mxfp8", "", "", "none",
+         "NVIDIA from Blackwell on", "dequantized before multiplying on older hardware"},
+        {sizeof(ht_label), 0, "hybrid_mxfp8", "", "", "none", "",
          "only read: what a converter makes of mxfp8 with one number more"},
     };
 
