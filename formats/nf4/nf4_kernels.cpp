@@ -1,10 +1,10 @@
 #include "nf4_kernels.hpp"
 
-#include <halftone/toolbox/nf4.hpp>
+#include "nf4_variants.hpp"
 
 namespace halftone::nf4::HALFTONE_CPU_LEVEL {
 
-const Kernels kernels = {toolbox::scalar_kernels<toolbox::Nf4Comfy, toolbox::Scaling::divide>(),
-                         toolbox::scalar_kernels<toolbox::Nf4Bitsandbytes>()};
+const Kernels kernels = {toolbox::scalar_kernels<Comfy::Element, toolbox::Scaling::divide>(),
+                         toolbox::scalar_kernels<Bitsandbytes::Element>()};
 
 }  // namespace halftone::nf4::HALFTONE_CPU_LEVEL

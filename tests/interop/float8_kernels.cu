@@ -3,6 +3,7 @@
 #include <halftone/toolbox/blocked_scales.hpp>
 #include <halftone/toolbox/float4.hpp>
 #include <halftone/toolbox/float8.hpp>
+#include <halftone/toolbox/fp4.hpp>
 #include <halftone/toolbox/int8.hpp>
 #include <halftone/toolbox/nf4.hpp>
 #include <halftone/toolbox/nibbles.hpp>
@@ -39,6 +40,9 @@ uint8_t on_the_host(float x) {
 
 template __global__ void snap<Nf4Comfy>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
 template __global__ void snap<Nf4Bitsandbytes>(const float*, float, float, uint8_t*, float*, float*, float*,
+                                               size_t);
+template __global__ void snap<Fp4Comfy>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
+template __global__ void snap<Fp4Bitsandbytes>(const float*, float, float, uint8_t*, float*, float*, float*,
                                                size_t);
 template __global__ void snap<Int8>(const float*, float, float, uint8_t*, float*, float*, float*, size_t);
 

@@ -5,15 +5,16 @@ The C++ tests compare with these files, so that they need no Python. Casts are r
 neighbouring inputs give it.
 """
 
+import functools
 import pathlib
 import sys
 
 import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
+import codebook_references
 import int8_references
 import mxfp8_references
-import nf4_references
 import nvfp4_references
 import torch
 from matrices import adversarial, in_whole_tiles
@@ -82,7 +83,8 @@ FILES = {
     "fp8_matrices.txt": write_matrices,
     "int8_matrices.txt": int8_references.write_golden,
     "mxfp8_matrices.txt": mxfp8_references.write_golden,
-    "nf4_matrices.txt": nf4_references.write_golden,
+    "nf4_matrices.txt": functools.partial(codebook_references.write_golden, "nf4"),
+    "fp4_matrices.txt": functools.partial(codebook_references.write_golden, "fp4"),
     "nvfp4_matrices.txt": nvfp4_references.write_golden,
 }
 

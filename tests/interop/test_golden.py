@@ -4,8 +4,8 @@
 import io
 import sys
 
+import codebook_references
 import make_golden
-import nf4_references
 import nvfp4_references
 import references as ref
 
@@ -19,7 +19,7 @@ def main():
         ref.skip("ml_dtypes is not installed")
     if ref.CONVERT_TO_QUANT is None:
         ref.skip("convert_to_quant cannot be used")
-    if nf4_references.BITSANDBYTES is None:
+    if codebook_references.BITSANDBYTES is None:
         ref.skip("bitsandbytes cannot be used")
     if nvfp4_references.COMFY_KITCHEN is None:
         ref.skip("comfy-kitchen cannot be used")

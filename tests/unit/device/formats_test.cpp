@@ -61,6 +61,8 @@ std::vector<Mode> modes() {
         add({"int8", {{"scaling", "row"}, {"scale", scale}}});
         add({"nf4", {{"scale", scale}}, 8, 16, 64});
         add({"nf4", {{"scale", scale}}, 1, 1, 64, HT_DIALECT_BITSANDBYTES});
+        add({"fp4", {{"scale", scale}}, 8, 16, 64});
+        add({"fp4", {{"scale", scale}}, 1, 1, 64, HT_DIALECT_BITSANDBYTES});
         add({"nvfp4", {{"scale", scale}}});
         add({"mxfp8", {{"scale", scale}}});
     }

@@ -128,7 +128,7 @@ TEST(Nf4Load, RefusesLevelsOfAnotherKind) {
     EXPECT_EQ("", refusal([&] { plan.load(companions); }));
     auto other = companions;
     other[2][7] ^= 0x40;
-    EXPECT_EQ("its levels are not those of NF4", refusal([&] { plan.load(other); }));
+    EXPECT_EQ("its levels are not those of nf4", refusal([&] { plan.load(other); }));
     other = companions;
     std::fill(other.back().begin(), other.back().end(), ' ');
     EXPECT_NE("", refusal([&] { plan.load(other); }));

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/support/codebook_golden.hpp"
 #include "tests/support/format_properties.hpp"
 #include "tests/support/golden_words.hpp"
 
@@ -28,31 +29,7 @@ TEST(Nf4, PutsTheFirstOfTwoInTheUpperHalfForBitsandbytes) {
 }
 
 TEST(Nf4, StoresAllGoldenMatricesAtEveryCpuLevel) {
-    GoldenWords golden(std::string(HALFTONE_GOLDEN) + "/nf4_matrices.txt");
-    int seen = 0;
-    for (; golden.entry("matrix"); ++seen) {
-        const std::string name = golden.word(), layout = golden.word(), block = golden.word();
-        Matrix matrix;
-        matrix.rows = golden.count();
-        matrix.cols = golden.count();
-        const uint64_t blocks = golden.count();
-        const std::string what = name + " " + layout + ", " + golden.word();
-        matrix.values = golden.floats(matrix.rows * matrix.cols);
-        const Bytes codes = golden.bytes((matrix.rows * matrix.cols + 1) / 2);
-        const std::vector<uint32_t> absmax = bits(golden.floats(blocks));
-        const bool genuine = layout == "bitsandbytes";
-        for (const ht_cpu cpu : cpu::available()) {
-            const Level level(cpu);
-            const Plan plan(
-                source_of(matrix.rows, matrix.cols, genuine ? HT_DIALECT_BITSANDBYTES : HT_DIALECT_COMFY),
-                {{"block_size", block}, {"double_quant", "false"}});
-            const Grid grid = plan.fit(matrix);
-            EXPECT_EQ(codes, plan.encode(grid, matrix)) << what << ", " << cpu::name(cpu);
-            EXPECT_EQ(absmax, numbers<uint32_t>(plan.companion(grid, genuine ? ".weight.absmax" : ".absmax")))
-                << what << ", " << cpu::name(cpu);
-        }
-    }
-    EXPECT_GT(seen, 20);
+    expect_golden_codebooks(std::string(HALFTONE_GOLDEN) + "/nf4_matrices.txt");
 }
 
 class Nf4Layout : public ::testing::TestWithParam<Mode> {};

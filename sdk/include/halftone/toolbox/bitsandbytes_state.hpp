@@ -74,15 +74,17 @@ struct BitsandbytesState {
             throw Refused("its state names no codes of known block size");
         result.block = static_cast<uint64_t>(*block);
         const ht_tensor* const weight = layer.tensor(".weight");
-        if (!weight || weight->dtype != HT_DTYPE_U8)
-            throw Refused("its codes are stored as another type than U8, which is not read yet");
+        if (!weight) throw Refused("there is no .weight");
+        // "quant_storage" views the same bytes as another type.
+        if (bytes(*weight) <= count(*weight) && weight->dtype != HT_DTYPE_U8)
+            throw Refused("its codes are stored as a type that no writer views them as");
         const ht_tensor* const absmax = layer.tensor(".weight.absmax");
         if (!absmax) throw Refused("there is no .weight.absmax");
         result.nested = absmax->dtype == HT_DTYPE_U8;
         if (result.nested && state.whole("nested_blocksize").value_or(0) != int64_t{NestedAbsmax::block})
             throw Refused("its scales are quantized in blocks of another size than " +
                           std::to_string(NestedAbsmax::block));
-        const uint64_t most = 2 * count(*weight);
+        const uint64_t most = 2 * bytes(*weight);
         const auto shape = state.wholes("shape");
         const bool two = shape && shape->size() == 2 && (*shape)[0] > 0 && (*shape)[1] > 0;
         result.rows = two ? static_cast<uint64_t>((*shape)[0]) : 0;
@@ -93,7 +95,8 @@ struct BitsandbytesState {
         for (const DtypeName& one : dtype_names)
             if (state.text("dtype") == one.name) result.dtype = one.dtype;
         for (const Stored& one : result.stored())
-            if (const ht_tensor* const found = layer.tensor(one.name); found && found->dtype != one.dtype)
+            if (const ht_tensor* const found = layer.tensor(one.name);
+                found && found != weight && found->dtype != one.dtype)
                 throw Refused(one.name + " is not stored in the type that it has in this layout");
         return result;
     }

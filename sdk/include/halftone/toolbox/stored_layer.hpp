@@ -22,6 +22,32 @@ inline uint64_t count(const ht_tensor& tensor) {
     return n;
 }
 
+// Of its contents; 0 for types of less than a byte.
+inline uint64_t bytes(const ht_tensor& tensor) {
+    switch (tensor.dtype) {
+        case HT_DTYPE_F4:
+        case HT_DTYPE_F6_E2M3:
+        case HT_DTYPE_F6_E3M2:
+            return 0;
+        case HT_DTYPE_I16:
+        case HT_DTYPE_U16:
+        case HT_DTYPE_F16:
+        case HT_DTYPE_BF16:
+            return 2 * count(tensor);
+        case HT_DTYPE_I32:
+        case HT_DTYPE_U32:
+        case HT_DTYPE_F32:
+            return 4 * count(tensor);
+        case HT_DTYPE_C64:
+        case HT_DTYPE_F64:
+        case HT_DTYPE_I64:
+        case HT_DTYPE_U64:
+            return 8 * count(tensor);
+        default:
+            return count(tensor);
+    }
+}
+
 class StoredLayer {
   public:
     explicit StoredLayer(const ht_layer& layer) : layer_(layer) {

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Whole files of NF4, both layouts. ComfyUI's has the bytes of the text. The genuine one has those of bitsandbytes, is
+"""Whole files of NF4 or FP4, both layouts. ComfyUI's has the bytes of the text. The genuine one has those of bitsandbytes, is
 loaded by its Linear4bit, dequantizes there to what Halftone reads back; and Halftone reads what bitsandbytes saved.
 
-test_nf4_files.py HALFTONE
+test_codebook_files.py HALFTONE nf4 | fp4
 """
 
+import itertools
 import json
+import sys
 
 import references as ref  # first: without PyTorch it ends the test as skipped
 
-import nf4_references as nf4
+import codebook_references as books
 import torch
 from matrices import random_like
 from whole_files import dequantized, quantized, run_test
@@ -17,11 +19,12 @@ from whole_files import dequantized, quantized, run_test
 from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 BLOCK = 32
-STATE = "weight.quant_state.bitsandbytes__nf4"
+KIND = sys.argv[2]
+STATE = f"weight.quant_state.bitsandbytes__{KIND}"
 
 
 def make_checkpoint(path):
-    hard = {name: weights for name, weights in nf4.adversarial().items() if weights.numel() % BLOCK == 0}
+    hard = {name: weights for name, weights in books.adversarial(KIND).items() if weights.numel() % BLOCK == 0}
     tensors = {f"hard.{name}.weight": weights.contiguous() for name, weights in hard.items()}
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
@@ -31,8 +34,8 @@ def make_checkpoint(path):
     return tensors
 
 
-def nf4_file(program, source, target, layout, options=""):
-    return quantized(program, source, target, "nf4", f"block_size = {BLOCK}\n{options}", layout)[0]
+def written(program, source, target, layout, options=""):
+    return quantized(program, source, target, KIND, f"block_size = {BLOCK}\n{options}", layout)[0]
 
 
 def check_comfy(report, source, stored, back):
@@ -40,17 +43,17 @@ def check_comfy(report, source, stored, back):
         layer = name.removesuffix(".weight")
         if not name.endswith(".weight"):
             continue
-        codes, absmax = nf4.comfy_by_the_text(weights.float(), BLOCK)
+        codes, absmax = books.comfy_by_the_text(KIND, weights.float(), BLOCK)
         report.check(torch.equal(stored[name], codes), f"{name}: codes of the text")
         same = ref.float_words(stored[f"{layer}.absmax"]) == ref.float_words(absmax)
         report.check(same, f"{name}: scales of the text")
         marker = json.loads(bytes(stored[f"{layer}.comfy_quant"].tolist()))
         sizes = {"group_size": BLOCK, "params": {"group_size": BLOCK}}
-        expected = {"format": "bnb_nf4", **sizes, "orig_shape": list(weights.shape)}
+        expected = {"format": f"bnb_{KIND}", **sizes, "orig_shape": list(weights.shape)}
         report.check(marker == expected, f"{name}: {marker}")
         report.check(f"{layer}.input_scale" not in stored, f"{name}: no input_scale")
         both = torch.stack([codes & 15, codes >> 4], dim=1).reshape(-1, BLOCK).long()
-        value = (nf4.LEVELS[both] * absmax[:, None]).reshape(weights.shape)
+        value = (books.LEVELS[KIND][both] * absmax[:, None]).reshape(weights.shape)
         report.check(torch.equal(back[name], value), f"{name}: what is read back")
 
 
@@ -68,11 +71,11 @@ def check_genuine(report, source, stored, back, nested):
         if not name.endswith(".weight"):
             continue
         state = json.loads(bytes(stored[f"{name.removesuffix('.weight')}.{STATE}"].tolist()))
-        theirs, their_state = quantize_4bit(weights, blocksize=BLOCK, quant_type="nf4", compress_statistics=nested)
+        theirs, their_state = quantize_4bit(weights, blocksize=BLOCK, quant_type=KIND, compress_statistics=nested)
         report.check(torch.equal(stored[name], theirs), f"{name}: codes of bitsandbytes")
         report.check(torch.equal(stored[f"{name}.quant_map"], their_state.code), f"{name}: levels")
         packed = their_state.as_dict(packed=True)
-        expected = json.loads(bytes(packed["quant_state.bitsandbytes__nf4"].tolist()))
+        expected = json.loads(bytes(packed[f"quant_state.bitsandbytes__{KIND}"].tolist()))
         report.check(list(state) == list(expected), f"{name}: {state}")
         ours, offset = stored[f"{name}.absmax"], state.pop("nested_offset", 0.0)
         their_offset = expected.pop("nested_offset", 0.0)
@@ -93,7 +96,7 @@ def check_genuine(report, source, stored, back, nested):
 
         # Loaded as they load it.
         rows, cols = weights.shape
-        module = bitsandbytes.nn.Linear4bit(cols, rows, bias=False, quant_type="nf4", compute_dtype=torch.float32)
+        module = bitsandbytes.nn.Linear4bit(cols, rows, bias=False, quant_type=KIND, compute_dtype=torch.float32)
         module.weight = bitsandbytes.nn.Params4bit.from_prequantized(
             stored[name].clone(), stats_of(stored, name), device="cpu", module=module
         )
@@ -114,34 +117,38 @@ def check_reading_theirs(report, program, folder, source):
     """Files of bitsandbytes itself."""
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-    for nested in (False, True):
+    storages = (torch.uint8, torch.bfloat16, torch.float32)
+    for nested, storage in itertools.product((False, True), storages):
         tensors, values = {}, {}
         for name, weights in source.items():
             if not name.endswith(".weight") or not weights.any():
                 continue
-            codes, state = quantize_4bit(weights, blocksize=64, quant_type="nf4", compress_statistics=nested)
+            codes, state = quantize_4bit(
+                weights, blocksize=64, quant_type=KIND, compress_statistics=nested, quant_storage=storage
+            )
             tensors[name] = codes
             tensors |= {f"{name}.{key}": value.clone() for key, value in state.as_dict(packed=True).items()}
             state.dtype = torch.float32
             values[name] = dequantize_4bit(codes, state)
-        path = folder / f"theirs-{nested}.safetensors"
+        kind = f"nested {nested}, codes as {storage}"
+        path = folder / f"theirs-{nested}-{storage}.safetensors"
         save_file(tensors, path)
         back = dequantized(program, path)
         for name, value in values.items():
-            report.check(torch.equal(back[name], value), f"{name}: reading their file, nested {nested}")
-        report.check(set(back) == set(values), f"their file, nested {nested}: {sorted(back)}")
+            report.check(torch.equal(back[name], value), f"{name}: reading their file, {kind}")
+        report.check(set(back) == set(values), f"their file, {kind}: {sorted(back)}")
 
 
 def check_files(program, folder, report):
     source_path = folder / "source.safetensors"
     source = make_checkpoint(source_path)
     comfy = folder / "comfy.safetensors"
-    check_comfy(report, source, nf4_file(program, source_path, comfy, "comfyui"), dequantized(program, comfy))
-    if nf4.BITSANDBYTES is None:
+    check_comfy(report, source, written(program, source_path, comfy, "comfyui"), dequantized(program, comfy))
+    if books.BITSANDBYTES is None:
         return
     for nested in (False, True):
         path = folder / f"genuine-{nested}.safetensors"
-        stored = nf4_file(program, source_path, path, "bitsandbytes", f"double_quant = {str(nested).lower()}\n")
+        stored = written(program, source_path, path, "bitsandbytes", f"double_quant = {str(nested).lower()}\n")
         different, compared = check_genuine(report, source, stored, dequantized(program, path), nested)
         if nested:
             print(f"double quantization: {different} of {compared} codes of scales one step from bitsandbytes'")

@@ -1,11 +1,11 @@
-"""NF4 by the text of its README, in PyTorch, and by bitsandbytes."""
+"""NF4 and FP4 by the text of their READMEs, in PyTorch, and by bitsandbytes."""
 
 import references as ref  # first: without PyTorch it ends as skipped
 
 import torch
 from matrices import random_like, with_outlier, with_zero_rows
 
-LEVELS = torch.tensor(
+NF4 = torch.tensor(
     [
         -1.0,
         -0.6961928009986877,
@@ -25,6 +25,12 @@ LEVELS = torch.tensor(
         1.0,
     ]
 )
+FP4 = torch.tensor([0, 0.0625, 8, 12, 4, 6, 2, 3]) / 12
+
+KINDS = ("nf4", "fp4")
+LEVELS = {"nf4": NF4, "fp4": torch.cat([FP4, -FP4])}  # in the order of codes
+# The codes in the order of levels. Zero has two in FP4; bitsandbytes' sort leaves them so.
+IN_ORDER = {"nf4": torch.arange(16), "fp4": torch.tensor([11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3])}
 
 
 def find_bitsandbytes():
@@ -41,36 +47,42 @@ def find_bitsandbytes():
 BITSANDBYTES = find_bitsandbytes()
 
 
-def comfy_by_the_text(weights, block):
+def thresholds(kind):
+    ascending = LEVELS[kind][IN_ORDER[kind]]
+    return (ascending[1:] + ascending[:-1]) / 2
+
+
+def comfy_by_the_text(kind, weights, block):
     """convert_to_quant 0.3: the first of the smallest differences. Packed codes and scales."""
     blocks = weights.reshape(-1, block)
     absmax = blocks.abs().amax(dim=1)
     scaled = blocks / absmax.clamp(min=1e-12)[:, None]
-    codes = (scaled.reshape(-1, 1) - LEVELS).abs().argmin(dim=1).to(torch.uint8)
+    codes = (scaled.reshape(-1, 1) - LEVELS[kind]).abs().argmin(dim=1).to(torch.uint8)
     return codes[::2] | codes[1::2] << 4, absmax
 
 
-def genuine_by_the_text(weights, block):
+def genuine_by_the_text(kind, weights, block):
     """bitsandbytes: thresholds at midpoints, a reciprocal, and the first of two codes in the upper half."""
     flat = weights.reshape(-1)
     n = flat.numel()
     padded = torch.nn.functional.pad(flat, (0, -n % block)).reshape(-1, block)
     absmax = padded.abs().amax(dim=1)
     scaled = padded * absmax.clamp(min=1e-38).reciprocal()[:, None]
-    codes = torch.bucketize(scaled.reshape(-1)[: n + n % 2], (LEVELS[1:] + LEVELS[:-1]) / 2).to(torch.uint8)
+    places = torch.bucketize(scaled.reshape(-1)[: n + n % 2], thresholds(kind))
+    codes = IN_ORDER[kind][places].to(torch.uint8)
     return codes[::2] << 4 | codes[1::2], absmax
 
 
-def genuine_by_bitsandbytes(weights, block):
+def genuine_by_bitsandbytes(kind, weights, block):
     from bitsandbytes.functional import quantize_4bit
 
-    codes, state = quantize_4bit(weights, blocksize=block, quant_type="nf4")
+    codes, state = quantize_4bit(weights, blocksize=block, quant_type=kind)
     return codes.reshape(-1), state.absmax
 
 
-def adversarial():
+def adversarial(kind):
     """name -> matrix; some of them with a last block that is short"""
-    ties = torch.cat([LEVELS, (LEVELS[1:] + LEVELS[:-1]) / 2])
+    ties = torch.cat([LEVELS[kind].unique(), thresholds(kind)])
     steps = [ties]
     for direction in (torch.full_like(ties, 2.0), torch.full_like(ties, -2.0)):
         once = torch.nextafter(ties, direction)
@@ -96,26 +108,28 @@ def adversarial():
     return made
 
 
-def write_golden(out):
+def write_golden(kind, out):
     out.write("# matrix NAME LAYOUT BLOCK ROWS COLS BLOCKS REFERENCE, then weights, bytes and scales in hexadecimal.\n")
     out.write(f"# torch {torch.__version__.split('+')[0]}, bitsandbytes {BITSANDBYTES}\n")
-    for name, weights in adversarial().items():
+    for name, weights in adversarial(kind).items():
         rows, cols = weights.shape
         for layout, block in (("comfyui", 4), ("comfyui", 32), ("bitsandbytes", 32), ("bitsandbytes", 64)):
             if layout == "comfyui" and weights.numel() % block:
                 continue
             tool = "text"
             if layout == "comfyui":
-                codes, absmax = comfy_by_the_text(weights, block)
+                codes, absmax = comfy_by_the_text(kind, weights, block)
             else:
-                codes, absmax = genuine_by_the_text(weights, block)
+                codes, absmax = genuine_by_the_text(kind, weights, block)
                 if weights.numel() % block == 0:  # a short last block is divided there, not multiplied
-                    their_codes, their_absmax = genuine_by_bitsandbytes(weights, block)
+                    their_codes, their_absmax = genuine_by_bitsandbytes(kind, weights, block)
                     if not torch.equal(codes, their_codes) or not torch.equal(absmax, their_absmax):
                         raise SystemExit(f"bitsandbytes and the text differ on {name}, {block}")
                     tool = "bitsandbytes"
             words = f"{name} {layout} {block} {rows} {cols} {absmax.numel()} {tool}"
             ref.write_matrix(out, words, weights, codes, absmax)
+    if kind != "nf4":
+        return
     from bitsandbytes.functional import create_dynamic_map
 
     out.write("nested_map\n")
