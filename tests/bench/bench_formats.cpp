@@ -112,10 +112,8 @@ void add(const Mode& mode, ht_cpu level, const std::string& function,
 
 void add_format(const Mode& mode, ht_cpu level) {
     add(mode, level, "fit", [](Fixture& f) {
-        if (f.plan->facts().passes)
-            f.plan->fit_pass(0, f.region, f.from, nullptr, f.grid, f.partials.data());
-        else if (f.plan->fits_bands())
-            f.plan->fit_band(f.region, f.from, nullptr, f.grid);
+        if (f.plan->facts().passes) f.plan->fit_pass(0, f.region, f.from, nullptr, f.grid, f.partials.data());
+        if (f.plan->fits_bands()) f.plan->fit_band(f.region, f.from, nullptr, f.grid);
     });
     add(mode, level, "encode", [](Fixture& f) { f.plan->encode(f.grid, f.region, f.from, f.band.bytes()); });
     add(mode, level, "decode", [](Fixture& f) { f.plan->decode(f.grid, f.region, f.band.bytes(), f.to); });

@@ -78,9 +78,6 @@ HT_DEVICE constexpr int32_t signed_error(float error, size_t c) {
 
 namespace loops {
 
-template <class Blocks>
-inline constexpr size_t block_bytes = Blocks::packing == Packing::bytes ? Blocks::length : Blocks::length / 2;
-
 // Each candidate has a place in every register, so that its errors are added in one order at every CPU level.
 template <class Blocks>
 HT_DEVICE uint8_t searched_scale(const float* x, size_t n, float amax, float of_all, const float* weight,
@@ -104,44 +101,30 @@ HT_DEVICE uint8_t searched_scale(const float* x, size_t n, float amax, float of_
     return candidate_scale<Blocks>(plain, static_cast<size_t>(least) % candidates);
 }
 
-template <class Blocks>
-HT_DEVICE uint8_t fitted_scale(const float* x, size_t n, float of_all, bool search, const float* weight) {
-    const float amax = largest<typename Blocks::Element>(x, n);
-    const uint8_t plain = Blocks::scale(amax, of_all);
-    if (!search || amax == 0) return plain;
-    return weight ? searched_scale<Blocks>(x, n, amax, of_all, weight, plain)
-                  : searched_scale<Blocks>(x, n, amax, of_all, nullptr, plain);
+// So many elements at once, so that loops over them are long enough for registers of all widths: what blocks
+// have one of is spread over their elements first.
+inline constexpr size_t block_chunk = 256;
+
+HT_DEVICE float largest_of(const float* x, size_t n) {
+    int32_t most = 0;
+    HT_ROLLED
+    for (size_t i = 0; i < n; ++i) {
+        const int32_t size = static_cast<int32_t>(bits_of(x[i]) & 0x7FFFFFFF);
+        most = size > most ? size : most;
+    }
+    return float_of(static_cast<uint32_t>(most));
 }
 
 template <class Blocks>
-HT_DEVICE void encode_block(const float* x, size_t n, float pre, uint8_t* bytes) {
-    uint8_t codes[Blocks::length] = {};
-    if (pre != dead_pre<Blocks>())
-        for (size_t k = 0; k < n; ++k)
-            codes[k] = static_cast<uint8_t>(Blocks::Element::encode(scaled<Blocks::scaling>(x[k], pre)));
-    if constexpr (Blocks::packing == Packing::bytes)
-        std::memcpy(bytes, codes, Blocks::length);
-    else
-        for (size_t k = 0; k < Blocks::length / 2; ++k)
-            bytes[k] = two_nibbles(codes[2 * k], codes[2 * k + 1], Blocks::packing);
-}
-
-template <class Blocks>
-HT_DEVICE void decode_block(const uint8_t* bytes, size_t n, float post, float* values) {
-    uint8_t codes[Blocks::length];
-    if constexpr (Blocks::packing == Packing::bytes)
-        std::memcpy(codes, bytes, Blocks::length);
-    else
+HT_DEVICE void spread(const float* of_block, size_t blocks, float* of_element) {
+    for (size_t g = 0; g < blocks; ++g)
         for (size_t k = 0; k < Blocks::length; ++k)
-            codes[k] = nibble_at(bytes[k / 2], k, Blocks::packing);
-    for (size_t k = 0; k < n; ++k)
-        values[k] = Blocks::Element::decode(static_cast<typename Blocks::Element::Code>(codes[k])) * post;
+            of_element[g * Blocks::length + k] = of_block[g];
 }
-
-// In these, the length of whole blocks is a constant to the compiler.
 
 template <class Blocks>
 static void block_steps(const uint8_t* scales, size_t n, float of_all, float* pre, float* post) {
+    HT_INDEPENDENT
     for (size_t g = 0; g < n; ++g) {
         const Scale step = Blocks::step(scales[g], of_all);
         pre[g] = step.pre;
@@ -149,38 +132,81 @@ static void block_steps(const uint8_t* scales, size_t n, float of_all, float* pr
     }
 }
 
+// One step after another for all blocks; in between, `pre` is their largest magnitudes.
 template <class Blocks>
 static void fit_blocks(const float* x, size_t n, float of_all, bool search, const float* column_weight,
                        uint8_t* scales, float* pre, float* post) {
     constexpr size_t length = Blocks::length;
-    const size_t whole = n / length, rest = n % length;
+    const size_t whole = n / length, rest = n % length, blocks = whole + (rest > 0);
     for (size_t g = 0; g < whole; ++g)
-        scales[g] = fitted_scale<Blocks>(x + g * length, length, of_all, search,
-                                         column_weight ? column_weight + g * length : nullptr);
-    if (rest > 0)
-        scales[whole] = fitted_scale<Blocks>(x + whole * length, rest, of_all, search,
-                                             column_weight ? column_weight + whole * length : nullptr);
-    block_steps<Blocks>(scales, whole + (rest > 0), of_all, pre, post);
+        pre[g] = largest_of(x + g * length, length);  // a constant to the compiler
+    if (rest > 0) pre[whole] = largest_of(x + whole * length, rest);
+    HT_INDEPENDENT
+    for (size_t g = 0; g < blocks; ++g)
+        scales[g] = Blocks::scale(pre[g], of_all);
+    for (size_t g = 0; search && g < blocks; ++g) {
+        const size_t i = g * length, count = g < whole ? length : rest;
+        if (pre[g] > 0)
+            scales[g] =
+                column_weight
+                    ? searched_scale<Blocks>(x + i, count, pre[g], of_all, column_weight + i, scales[g])
+                    : searched_scale<Blocks>(x + i, count, pre[g], of_all, nullptr, scales[g]);
+    }
+    block_steps<Blocks>(scales, blocks, of_all, pre, post);
 }
 
 template <class Blocks>
 static void encode_blocks(const float* x, size_t n, const float* pre, uint8_t* bytes) {
     constexpr size_t length = Blocks::length;
-    const size_t whole = n / length, rest = n % length;
-    for (size_t g = 0; g < whole; ++g)
-        encode_block<Blocks>(x + g * length, length, pre[g], bytes + g * block_bytes<Blocks>);
-    if (rest > 0)
-        encode_block<Blocks>(x + whole * length, rest, pre[whole], bytes + whole * block_bytes<Blocks>);
+    static_assert(block_chunk % length == 0);
+    float by[block_chunk];
+    uint8_t codes[block_chunk];
+    for (; n > 0; x += block_chunk, pre += block_chunk / length) {
+        const size_t count = n < block_chunk ? n : block_chunk, blocks = (count + length - 1) / length;
+        spread<Blocks>(pre, blocks, by);
+        HT_INDEPENDENT
+        for (size_t k = 0; k < count; ++k)
+            codes[k] = static_cast<uint8_t>(Blocks::Element::encode(scaled<Blocks::scaling>(x[k], by[k])));
+        for (size_t k = count; k < blocks * length; ++k)
+            codes[k] = 0;
+        for (size_t g = 0; g < blocks; ++g)
+            if (pre[g] == dead_pre<Blocks>()) std::memset(codes + g * length, 0, length);
+        if constexpr (Blocks::packing == Packing::bytes) {
+            std::memcpy(bytes, codes, blocks * length);
+            bytes += blocks * length;
+        } else {
+            for (size_t k = 0; k < blocks * length / 2; ++k)
+                bytes[k] = two_nibbles(codes[2 * k], codes[2 * k + 1], Blocks::packing);
+            bytes += blocks * length / 2;
+        }
+        n -= count;
+    }
 }
 
 template <class Blocks>
 static void decode_blocks(const uint8_t* bytes, size_t n, const float* post, float* values) {
     constexpr size_t length = Blocks::length;
-    const size_t whole = n / length, rest = n % length;
-    for (size_t g = 0; g < whole; ++g)
-        decode_block<Blocks>(bytes + g * block_bytes<Blocks>, length, post[g], values + g * length);
-    if (rest > 0)
-        decode_block<Blocks>(bytes + whole * block_bytes<Blocks>, rest, post[whole], values + whole * length);
+    using Code = typename Blocks::Element::Code;
+    float by[block_chunk];
+    uint8_t codes[block_chunk];
+    for (; n > 0; values += block_chunk, post += block_chunk / length) {
+        const size_t count = n < block_chunk ? n : block_chunk, blocks = (count + length - 1) / length;
+        spread<Blocks>(post, blocks, by);
+        if constexpr (Blocks::packing == Packing::bytes) {
+            std::memcpy(codes, bytes, blocks * length);
+            bytes += blocks * length;
+        } else {
+            for (size_t k = 0; k < blocks * length / 2; ++k) {
+                codes[2 * k] = nibble_at(bytes[k], 0, Blocks::packing);
+                codes[2 * k + 1] = nibble_at(bytes[k], 1, Blocks::packing);
+            }
+            bytes += blocks * length / 2;
+        }
+        HT_INDEPENDENT
+        for (size_t k = 0; k < count; ++k)
+            values[k] = Blocks::Element::decode(static_cast<Code>(codes[k])) * by[k];
+        n -= count;
+    }
 }
 
 }  // namespace loops

@@ -25,6 +25,17 @@
 #define HT_INDEPENDENT
 #endif
 
+// In front of a short loop of constant length: compilers that unroll it wholly fail to vectorize it.
+#if defined(__CUDACC__)
+#define HT_ROLLED
+#elif defined(__clang__)
+#define HT_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define HT_ROLLED _Pragma("GCC unroll 1")
+#else
+#define HT_ROLLED
+#endif
+
 namespace halftone {
 inline namespace v1 {
 namespace toolbox {
