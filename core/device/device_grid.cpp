@@ -58,6 +58,13 @@ void DeviceGrid::launch(DeviceStream& stream, const char* kernel, const ht_regio
     stream.launch(device_->module(*kernels), kernel, blocks_of(region), args);
 }
 
+void DeviceGrid::rotate(DeviceStream& stream, bool back, const ht_region& region, const ht_view& rows) const {
+    ht_kernel_args args{};
+    args.pass = back ? 1 : 0;
+    args.in = rows;
+    launch(stream, "rotate", region, args);
+}
+
 void DeviceGrid::fit_pass(DeviceStream& stream, uint32_t pass, const ht_region& region, const ht_view& in,
                           void* partials) const {
     ht_kernel_args args{};

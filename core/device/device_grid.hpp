@@ -23,6 +23,7 @@ class DeviceGrid {
     void upload(DeviceStream&, const Grid&);
     void download(DeviceStream&, Grid&) const;  // waits
 
+    void rotate(DeviceStream&, bool back, const ht_region&, const ht_view&) const;
     void fit_pass(DeviceStream&, uint32_t pass, const ht_region&, const ht_view&, void* partials) const;
     void fit_band(DeviceStream&, const ht_region&, const ht_view&);
     void encode(DeviceStream&, const ht_region&, const ht_view&, void* band) const;

@@ -30,10 +30,15 @@ class DeviceJob {
         const ht_facts& facts = format_.facts();
         lane_.values.grow(lane_.device, rows_ * cols_ * sizeof(float));
         lane_.codes.grow(lane_.device, format_.weight_slice_bytes());
-        read();
         DeviceGrid grid(lane_.device, format_);
         Grid here = format_.make_grid();
         const ht_view values{lane_.values.as<float>(), static_cast<int64_t>(cols_), 1};
+        const bool rotates = facts.flags & HT_FACT_ROTATES, rotates_there = rotates && grid.has("rotate");
+        read(rotates && !rotates_there);
+        if (rotates_there) {
+            grid.upload(stream_, here);
+            grid.rotate(stream_, false, whole_, values);
+        }
         for (uint32_t pass = 0; pass < facts.passes; ++pass)
             fit_globally(pass, grid, here, values);
         grid.upload(stream_, here);
@@ -57,13 +62,12 @@ class DeviceJob {
   private:
     const Tensor& source() const { return plan_.checkpoint->tensors()[planned_.source]; }
 
-    // As float32, in the grid's basis.
-    void read() {
-        const bool plain = !planned_.stored && !(format_.facts().flags & HT_FACT_ROTATES);
+    // As float32, in the grid's basis if they are to be rotated here.
+    void read(bool rotate) {
         const ht_dtype dtype = source().dtype;
-        const bool widened_there =
-            plain && (dtype == HT_DTYPE_BF16 || dtype == HT_DTYPE_F16 || dtype == HT_DTYPE_F32);
-        const uint64_t nonfinite = widened_there ? read_and_widen_there() : read_and_widen_here();
+        const bool widened_there = !planned_.stored && !rotate &&
+                                   (dtype == HT_DTYPE_BF16 || dtype == HT_DTYPE_F16 || dtype == HT_DTYPE_F32);
+        const uint64_t nonfinite = widened_there ? read_and_widen_there() : read_and_widen_here(rotate);
         if (nonfinite > 0) refuse_nonfinite(source().name, nonfinite);
     }
 
@@ -100,7 +104,7 @@ class DeviceJob {
         return nonfinite;
     }
 
-    uint64_t read_and_widen_here() {
+    uint64_t read_and_widen_here(bool rotate) {
         const std::unique_ptr<WeightReader> reader = open_reader(plan_, planned_);
         uint64_t nonfinite = 0;
         Scratch scratch;
@@ -109,8 +113,7 @@ class DeviceJob {
                    const ht_region region{first / cols_, 0, n / cols_, cols_};
                    const WidenedBand band = reader->read(region, scratch);
                    nonfinite += band.nonfinite;
-                   if (band.nonfinite == 0 && format_.facts().flags & HT_FACT_ROTATES)
-                       format_.rotate(false, band.view, region.rows);
+                   if (rotate && band.nonfinite == 0) format_.rotate(false, band.view, region.rows);
                    for (uint64_t i = 0; i < region.rows; ++i)
                        std::memcpy(memory + i * cols_ * sizeof(float),
                                    band.view.at + static_cast<int64_t>(i) * band.view.row_stride,

@@ -5,8 +5,8 @@
 #include <string_view>
 
 #include <halftone/kernel_image.hpp>
-#include <halftone/toolbox/hadamard.hpp>
 #include <halftone/toolbox/int8.hpp>
+#include <halftone/toolbox/rotation.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
@@ -24,7 +24,7 @@ constexpr const char* layout_names[] = {"block", "lode", "tensor", "row", nullpt
 constexpr const char* label_names[] = {"int8_blockwise", "int8_lodewise", "int8_tensorwise",
                                        "int8_tensorwise"};
 constexpr const char* rotation_names[] = {"none", "hadamard", nullptr};
-constexpr uint64_t usual_block = 128, usual_rotation = 256;
+constexpr uint64_t usual_block = 128;
 
 constexpr bool has_blocks(Layout layout) {
     return layout == Layout::block || layout == Layout::lode;
@@ -34,17 +34,19 @@ struct Choice {
     Layout layout = Layout::block;
     uint64_t block = usual_block;
     uint64_t rotation = 0;  // 0: none
+    std::string remark = {};
 };
 
 Choice chosen(const ht_source& source, const Options& options) {
     Choice choice{options.choice_as<Layout>("scaling"), static_cast<uint64_t>(options.whole("block_size")),
                   0};
     if (options.choice("rotation") == "none") return choice;
-    const auto group = static_cast<uint64_t>(options.whole("rotation_group"));
     if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
-    if (!toolbox::rotates_in(group))
-        throw Refused("rotation_group is " + std::to_string(group) + ", which is no power of 4");
-    if (source.cols % group == 0) choice.rotation = group;  // others stay unrotated, and their marker says so
+    const uint64_t most = toolbox::wanted_rotation(options);
+    choice.rotation = toolbox::rotation_group(source.cols, most);
+    if (choice.rotation == 0)  // the marker says so, too
+        choice.remark = most < 16 ? "unrotated: 4 does not divide the columns"
+                                  : "unrotated: no power of 4 from 16 on divides the columns";
     return choice;
 }
 
@@ -82,6 +84,7 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
         shape = {rows / tall, cols / choice.block};
     }
     parts.variant = static_cast<uint16_t>(choice.layout);
+    parts.rotation = {choice.rotation, table.rotate};
     return parts;
 }
 
@@ -131,8 +134,7 @@ class Int8 : public toolbox::ScalarFormat {
                "what shares one scale: a square tile, a run of a row, the tensor, or a row"),
         whole("block_size", "128", 2, 65536, "rows and columns of a tile, or length of a run"),
         choice("rotation", "none", rotation_names, "of every row, with scaling = \"row\": spreads outliers"),
-        whole("rotation_group", "256", 4, 65536,
-              "columns that are rotated together, a power of 4; where it does not divide, nothing is"),
+        toolbox::rotation_group_option,
         toolbox::scale_option,
     };
 
@@ -156,15 +158,8 @@ class Int8 : public toolbox::ScalarFormat {
 
     Facts facts() const {
         Facts facts = ScalarFormat::facts();
-        if (choice_.rotation) facts.flags |= HT_FACT_ROTATES;
+        facts.remark = choice_.remark;
         return facts;
-    }
-
-    void rotate(bool, const ht_view& rows, uint64_t n) const {
-        for (uint64_t i = 0; i < n; ++i)
-            kernels(cpu_level())
-                .rotate(rows.at + static_cast<int64_t>(i) * rows.row_stride, cols_, choice_.rotation,
-                        rows.col_stride);
     }
 
     void describe(JsonSink sink) const {
@@ -200,10 +195,8 @@ class Int8 : public toolbox::ScalarFormat {
                                         toolbox::shape_of(*scales), rows, cols);
         const bool rotated = layer.is_set("convrot");
         const int64_t rotation =
-            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(usual_rotation));
-        if (rotated && (choice.layout != Layout::row || rotation < 1 ||
-                        !toolbox::rotates_in(static_cast<uint64_t>(rotation)) ||
-                        cols % static_cast<uint64_t>(rotation) != 0))
+            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(toolbox::usual_rotation));
+        if (rotated && (choice.layout != Layout::row || !toolbox::rotates_in(rotation, cols)))
             throw Refused("its marker says that it is rotated in groups of " + std::to_string(rotation) +
                           ", which cannot be");
         options.set_choice("scaling", layout_names[static_cast<int>(choice.layout)]);
@@ -223,11 +216,9 @@ class Int8 : public toolbox::ScalarFormat {
     Int8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
         : ScalarFormat(parts(source, choice, fit)),
           choice_(choice),
-          cols_(source.cols),
           full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
 
     Choice choice_;
-    uint64_t cols_;
     bool full_precision_;
 };
 

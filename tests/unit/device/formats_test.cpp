@@ -17,12 +17,14 @@ struct Mode {
     uint64_t rows_of = 1, cols_of = 1;  // what shapes are multiples of
     int64_t block = 0;
     ht_dialect dialect = HT_DIALECT_COMFY;
+    int64_t rotation = 0;
 
     std::string name() const {
         std::string name = format;
         for (const auto& [key, value] : choices)
             name += " " + key + "=" + value;
         if (dialect == HT_DIALECT_BITSANDBYTES) name += " (bitsandbytes)";
+        if (rotation) name += " rotation_group=" + std::to_string(rotation);
         return name + (block ? " block_size=" + std::to_string(block) : "");
     }
     std::shared_ptr<const FormatPlan> plan(uint64_t rows, uint64_t cols) const {
@@ -31,6 +33,7 @@ struct Mode {
         for (const auto& [key, value] : choices)
             given[key] = {value, ""};
         if (block) given["block_size"] = {block, ""};
+        if (rotation) given["rotation_group"] = {rotation, ""};
         const OptionValues values = OptionValues::resolve(made->library().options(), given, format);
         return made->prepare({.dtype = HT_DTYPE_F32,
                               .dialect = dialect,
@@ -66,6 +69,17 @@ std::vector<Mode> modes() {
         add({"nvfp4", {{"scale", scale}}});
         add({"mxfp8", {{"scale", scale}}});
     }
+    for (const uint64_t group : {4, 16, 64, 256, 1024, 4096})
+        add({"int8",
+             {{"scaling", "row"}, {"rotation", "hadamard"}},
+             1,
+             group,
+             0,
+             HT_DIALECT_COMFY,
+             static_cast<int64_t>(group)});
+    for (const int64_t group : {4, 64})
+        add({"convrot_w4a4", {}, 1, 64, 0, HT_DIALECT_COMFY, group});
+    add({"convrot_w4a4", {{"scale", "mse"}}, 1, 64});
     add({"acme.thirds", {}});
     return all;
 }
@@ -135,6 +149,20 @@ class OnDevice {
         plan_->fit_seal(expected);
         host_ = std::move(expected);
         grid_.upload(stream_, host_);
+    }
+
+    // In place, and bit for bit: what follows is made from it.
+    void expect_equal_rotation() {
+        if (!has("rotate")) return;
+        Matrix expected(region_.rows, region_.cols);
+        std::memcpy(expected.data(), weights_.data(), region_.rows * region_.cols * sizeof(float));
+        plan_->rotate(false, {expected.data(), static_cast<int64_t>(region_.cols), 1}, region_.rows);
+        const DeviceBuffer rows = uploaded(stream_, weights_);
+        grid_.upload(stream_, host_);
+        grid_.rotate(stream_, false, region_, view(rows));
+        const Matrix ours = downloaded(stream_, rows, region_.rows, region_.cols);
+        ASSERT_EQ(0, std::memcmp(expected.data(), ours.data(), region_.rows * region_.cols * sizeof(float)))
+            << "rotate";
     }
 
     void expect_equal_codes() {
@@ -224,11 +252,13 @@ TEST(DeviceFormats, GiveTheBitsOfTheCpu) {
                          ", round " + std::to_string(round));
             const Matrix weights = numbers(rows, cols, random);
             OnDevice tested(mode, weights);
+            tested.expect_equal_rotation();
             tested.fit();
             tested.expect_equal_codes();
             if (tested.snaps()) tested.expect_equal_values(random);
             if (HasFatalFailure()) return;
-            for (const char* name : {"fit_pass", "fit_band", "encode", "decode", "snap", "sigma", "around"})
+            for (const char* name :
+                 {"rotate", "fit_pass", "fit_band", "encode", "decode", "snap", "sigma", "around"})
                 kernels += tested.has(name);
             if (round == 0)
                 std::printf("    %-55s kernels: %d, table: %s\n", mode.name().c_str(), kernels,

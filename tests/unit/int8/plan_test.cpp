@@ -42,9 +42,31 @@ TEST(Int8Plan, RotatesWhereTheGroupDividesAndSaysSo) {
     EXPECT_TRUE(rotated.facts().flags & HT_FACT_ROTATES);
     EXPECT_EQ(R"({"format":"int8_tensorwise","convrot":true,"convrot_groupsize":256,"per_row":true})",
               rotated.description());
+    EXPECT_EQ(nullptr, rotated.facts().remark);
     const Plan indivisible(source_of(3, 500), choices);
     EXPECT_FALSE(indivisible.facts().flags & HT_FACT_ROTATES);
     EXPECT_EQ(R"({"format":"int8_tensorwise","per_row":true})", indivisible.description());
+    EXPECT_STREQ("unrotated: no power of 4 from 16 on divides the columns", indivisible.facts().remark);
+}
+
+TEST(Int8Plan, TakesTheNextSmallerGroupThatDivides) {
+    const auto group = [](uint64_t cols, const char* most) -> std::string {
+        const Plan plan(source_of(3, cols),
+                        {{"scaling", "row"}, {"rotation", "hadamard"}, {"rotation_group", most}});
+        const std::string text = plan.description(), key = "\"convrot_groupsize\":";
+        const size_t at = text.find(key);
+        return at == std::string::npos ? plan.facts().remark
+                                       : text.substr(at + key.size(), text.find(',', at) - at - key.size());
+    };
+    EXPECT_EQ("256", group(512, "256"));
+    EXPECT_EQ("64", group(320, "256"));
+    EXPECT_EQ("16", group(48, "256"));
+    EXPECT_EQ("16", group(512, "16"));
+    EXPECT_EQ("1024", group(4096, "1024"));
+    EXPECT_EQ("256", group(1280, "1024"));
+    EXPECT_EQ("unrotated: no power of 4 from 16 on divides the columns", group(20, "256"));
+    EXPECT_EQ("4", group(20, "4"));
+    EXPECT_EQ("unrotated: 4 does not divide the columns", group(21, "4"));
 }
 
 TEST(Int8Plan, RefusesWithTheReason) {

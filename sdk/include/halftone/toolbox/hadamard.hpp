@@ -18,8 +18,17 @@ constexpr bool rotates_in(uint64_t group) {
     return group >= 4 && (group & (group - 1)) == 0 && (group & 0x5555555555555555) != 0;
 }
 
+// The largest power of 4 that divides the columns and is not above `most`; from 16 on, unless `most` is 4. 0
+// if there is none.
+constexpr uint64_t rotation_group(uint64_t cols, uint64_t most) {
+    for (uint64_t group = most; group >= (most < 16 ? most : 16); group /= 4)
+        if (cols % group == 0) return group;
+    return 0;
+}
+
 namespace loops {
 
+// One step of the transform: at distances 1, 4, 16, ..., in this order.
 HT_DEVICE void hadamard_4(float& a, float& b, float& c, float& d) {
     const float sum = a + b, difference = a - b, more = c + d, less = c - d;
     a = 0.5f * (sum + less);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <halftone/format.hpp>
+#include <halftone/toolbox/rotation.hpp>
 #include <halftone/toolbox/scalar_grid.hpp>
 #include <halftone/toolbox/scalar_kernels.hpp>
 #include <halftone/toolbox/scalar_levels.hpp>
@@ -36,6 +37,7 @@ class ScalarFit {
         Packing packing = Packing::bytes;
         float (*pre)(float stored) = nullptr;  // of a scale that was read back; NULL: it or its inverse
         bool padded = false;                   // as padded_blocks.hpp does
+        RowRotation rotation = {};
         bool zeros_have_scales_of_one = true;  // where the whole matrix is 0; otherwise those of a group of 0
     };
 
@@ -47,7 +49,9 @@ class ScalarFit {
         header.group_rows = g.group_rows();
         header.group_cols = g.group_cols();
         header.groups = g.count();
-        header.scale_kind = g.kind();
+        header.scale_kind = static_cast<int16_t>(g.kind());
+        for (uint64_t group = parts_.rotation.group; group > 1; group /= 4)
+            ++header.rotation;
         header.levels = level_count();
         header.divide = divides();
         header.packing = parts_.packing;

@@ -53,12 +53,17 @@ class ScalarFormat : public ScalarFit {
         facts.passes = !one_scale() ? 0 : searches() ? 3 : 1;
         facts.partial_bytes = partial_bytes();
         facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
+        if (parts_.rotation.group > 0) facts.flags |= HT_FACT_ROTATES;
         facts.input_scale = parts_.input_scale;
         facts.scale_kind = parts_.groups.kind();
         if (facts.scale_kind == HT_SCALE_TILE) facts.scale_rows = parts_.groups.group_rows();
         if (facts.scale_kind == HT_SCALE_TILE || facts.scale_kind == HT_SCALE_RUN)
             facts.scale_cols = parts_.groups.group_cols();
         return facts;
+    }
+
+    void rotate(bool, const ht_view& rows, uint64_t n) const {
+        parts_.rotation.rotate(rows, n, parts_.groups.cols());
     }
 
     void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
@@ -162,6 +167,7 @@ class ScalarFormat : public ScalarFit {
 
     // Whether scalar_kernels.cuh has a kernel that does what this plan does.
     bool on_device(std::string_view kernel) const {
+        if (kernel == "rotate") return parts_.rotation.group > 0;
         return !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
     }
 

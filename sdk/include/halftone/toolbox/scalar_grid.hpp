@@ -12,7 +12,9 @@ namespace toolbox {
 // The front of the grid; after it, each on a 64-byte boundary: level, upper, pre, post, amax.
 struct ScalarGridHeader {
     uint64_t rows, cols, group_rows, group_cols, groups;
-    int32_t scale_kind;
+    int16_t scale_kind;
+    uint8_t rotation;  // log4 of the columns that are rotated together; 0: none
+    uint8_t reserved;
     uint32_t levels;
     uint8_t divide;
     Packing packing;     // of the stored codes, see nibbles.hpp

@@ -7,9 +7,12 @@
 //         HT_DEVICE static toolbox::Scale scale(float amax);   the rule of ScalarFormat, on both sides
 //     };
 //     HALFTONE_SCALAR_KERNELS(E4m3fnVariant, E5m2Variant)
+//
+// and, if it rotates, HALFTONE_SCALAR_ROTATION.
 #pragma once
 
 #include <halftone/ext/draft/kernels.h>
+#include <halftone/toolbox/hadamard.cuh>
 #include <halftone/toolbox/scalar_grid.hpp>
 
 namespace halftone {
@@ -285,3 +288,8 @@ __device__ void for_variant(uint32_t variant, Work work) {
     HALFTONE_SCALAR_KERNEL(snap, __VA_ARGS__)     \
     HALFTONE_SCALAR_KERNEL(sigma, __VA_ARGS__)    \
     HALFTONE_SCALAR_KERNEL(around, __VA_ARGS__)
+#define HALFTONE_SCALAR_ROTATION                                                                  \
+    extern "C" __global__ void rotate(ht_kernel_args args) {                                      \
+        const auto& header = *static_cast<const halftone::toolbox::ScalarGridHeader*>(args.grid); \
+        halftone::toolbox::on_device::rotate_rows(args, uint64_t{1} << 2 * header.rotation);      \
+    }

@@ -24,7 +24,7 @@ enum { HT_KERNEL_THREADS = 256 };
 
 /* ht_format.extension(HT_FORMAT_KERNELS): const ht_kernels*. Names: "fit_pass", "fit_band", "encode",
  * "decode", "snap", "sigma", "around", "rotate"; each stands for the function of format.h and takes one
- * ht_kernel_args. */
+ * ht_kernel_args. "rotate" works on `in`, and `pass` is its `back`. */
 #define HT_FORMAT_KERNELS "halftone.format.kernels/1"
 
 /* ht_optimizer.extension(HT_OPTIMIZER_KERNELS): const ht_kernels*. Names are those of its operations, which
