@@ -13,6 +13,7 @@ import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
 import codebook_references
+import convrot_references
 import int8_references
 import mxfp8_references
 import nvfp4_references
@@ -86,6 +87,7 @@ FILES = {
     "nf4_matrices.txt": functools.partial(codebook_references.write_golden, "nf4"),
     "fp4_matrices.txt": functools.partial(codebook_references.write_golden, "fp4"),
     "nvfp4_matrices.txt": nvfp4_references.write_golden,
+    "convrot_w4a4_matrices.txt": convrot_references.write_golden,
 }
 
 

@@ -10,6 +10,7 @@ import references as ref  # first: without PyTorch it ends the test as skipped
 
 import int8_references as int8
 import torch
+from convrot_references import rotation_group
 from matrices import random_like
 from whole_files import quantized, run_test
 
@@ -50,7 +51,7 @@ def check_output(report, source, stored, scaling, rotation):
         if not name.endswith(".weight"):
             report.check(torch.equal(stored[name], weights), f"{name} kept")
             continue
-        applied = rotation if rotation and weights.shape[1] % rotation == 0 else 0
+        applied = rotation_group(weights.shape[1], rotation) if rotation else 0
         codes, scales = stored[name], stored[f"{layer}.weight_scale"]
         report.check(codes.dtype == torch.int8 and scales.dtype == torch.float32, f"{name}: types")
         marker = json.loads(bytes(stored[f"{layer}.comfy_quant"].tolist()))

@@ -68,6 +68,13 @@ def kit_int8(weights, **options):
     return tensors, kit.TensorWiseINT8Layout.dequantize(codes, params)
 
 
+def kit_convrot_w4a4(weights, group):
+    codes, params = kit.TensorCoreConvRotW4A4Layout.quantize(weights, convrot_groupsize=group)
+    configuration = {"format": "convrot_w4a4", "convrot_groupsize": group}
+    tensors = {"weight": codes, "weight_scale": params.scale, "comfy_quant": marker(**configuration)}
+    return tensors, kit.TensorCoreConvRotW4A4Layout.dequantize(codes, params)
+
+
 FP8_LABELS = {
     "tensor": "float8_e4m3fn",
     "row": "float8_e4m3fn_rowwise",
@@ -121,6 +128,7 @@ def make_layers():
         layers[f"kit.int8_rows.{at}"] = kit_int8(weights, per_channel=True)
         if shape[1] % 64 == 0:
             layers[f"rotated.kit.{at}"] = kit_int8(weights, per_channel=True, convrot=True, convrot_groupsize=64)
+            layers[f"rotated.w4a4.{at}"] = kit_convrot_w4a4(weights, 64)
         if ref.CONVERT_TO_QUANT:
             layers[f"converted.tensor.{at}"] = converted_fp8(weights, "tensor")
             layers[f"converted.row.{at}"] = converted_fp8(weights, "row")
@@ -183,7 +191,7 @@ def entropy(codes):
 
 def codes_of(name, tensors):
     codes = tensors["weight"].view(torch.uint8)
-    if "nvfp4" not in name and "mxfp8" not in name:
+    if "nvfp4" not in name and "mxfp8" not in name and "w4a" not in name:
         return codes
     return None  # padded; the sign of a zero makes no level of its own
 

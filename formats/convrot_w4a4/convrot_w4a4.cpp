@@ -1,0 +1,133 @@
+// 4-bit integers with a scale per row, of rows that are rotated.
+
+#include <string>
+#include <string_view>
+
+#include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/int4.hpp>
+#include <halftone/toolbox/scalar_format.hpp>
+#include <halftone/toolbox/stored_layer.hpp>
+
+#include "convrot_w4a4_kernels.hpp"
+#include "convrot_w4a4_variants.hpp"
+
+HALFTONE_KERNEL_IMAGE(convrot_w4a4_device)
+
+namespace halftone::convrot_w4a4 {
+
+namespace {
+
+constexpr const char* label_name = "convrot_w4a4";
+constexpr const char* linear_names[] = {"int8", "int4", nullptr};
+constexpr uint64_t run_of_loaders = 64;  // what their kernels take at a time
+
+toolbox::ScalarFormat::Parts parts(const ht_source& source, uint64_t most, toolbox::ScaleFit fit) {
+    if (source.rank != 2 || source.experts != 1)
+        throw Refused("convrot_w4a4 takes plain matrices, and this has " + std::to_string(source.rank) +
+                      " dimensions");
+    const uint64_t rows = source.rows, cols = source.cols;
+    if (rows == 0 || cols == 0) throw Refused("it has no elements");
+    if (source.dialect != HT_DIALECT_COMFY) throw Refused("convrot_w4a4 has no other layout than ComfyUI's");
+    if (source.wants & HT_WANTS_COLUMNS)
+        throw Refused("loaders tell the model by its number of columns, which two codes in a byte halve");
+    if (cols % run_of_loaders != 0)
+        throw Refused(std::to_string(cols) + " columns are no multiple of 64, as its loaders need");
+
+    const Kernels& table = kernels(cpu_level());
+    toolbox::ScalarFormat::Parts parts{table.divided,
+                                       toolbox::scalar_levels<toolbox::Int4>(),
+                                       toolbox::ScaleGroups::row(rows, cols),
+                                       PerRow::scale,
+                                       {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_I8, {rows, cols / 2}},
+                                        {HT_ROLE_SCALE, ".weight_scale", HT_DTYPE_F32, {rows}}}};
+    parts.scaling = toolbox::Scaling::divide;
+    parts.fit = fit;
+    parts.input_scale = HT_INPUT_SCALE_NEVER;
+    parts.packing = toolbox::Packing::low_nibble_first;
+    parts.rotation = {toolbox::rotation_group(cols, most), table.rotate};
+    parts.zeros_have_scales_of_one = false;  // the floor, as comfy-kitchen
+    return parts;
+}
+
+}  // namespace
+
+class ConvrotW4a4 : public toolbox::ScalarFormat {
+  public:
+    static constexpr PluginInfo info{"convrot_w4a4", "1.0.0",
+                                     "4-bit integers with a scale per row, of rotated rows", "MIT"};
+
+    static constexpr ht_option options[] = {
+        toolbox::rotation_group_option,
+        choice("linear_dtype", "int8", linear_names,
+               "what loaders multiply with: activations in 8 bits, or in 4, which loses four times more"),
+        toolbox::scale_option,
+    };
+
+    static constexpr ht_label labels[] = {
+        {sizeof(ht_label), 0, label_name, "linear_dtype=int8", "comfyui>=2026-07", "int8 per row, rotated",
+         "NVIDIA from Turing on", ""},
+        {sizeof(ht_label), 0, label_name, "linear_dtype=int4", "comfyui>=2026-07", "int4 per row, rotated",
+         "NVIDIA from Turing to Ada", "activations in 4 bits lose more than the weights do"},
+    };
+
+    ConvrotW4a4(const ht_source& source, const Options& options)
+        : ScalarFormat(parts(source, toolbox::wanted_rotation(options),
+                             options.choice_as<toolbox::ScaleFit>("scale"))),
+          linear_dtype_(linear_names[options.choice("linear_dtype") == linear_names[1]]),
+          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
+
+    void describe(JsonSink sink) const {
+        sink.text("format", label_name);
+        sink.whole("convrot_groupsize", static_cast<int64_t>(parts_.rotation.group));
+        sink.text("linear_dtype", linear_dtype_);
+        if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+    }
+
+    static const void* extension(std::string_view id) {
+        return toolbox::scalar_kernels_extension<ConvrotW4a4>(
+            id, kernel_image(HALFTONE_IMAGE(convrot_w4a4_device)));
+    }
+
+    static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
+        const toolbox::StoredLayer layer(found);
+        if (!layer.marker() || layer.marker()->text("format") != label_name)
+            throw Refused("it is not labelled " + std::string(label_name));
+        const auto& marker = *layer.marker();
+        const ht_tensor* const weight = layer.tensor(".weight");
+        if (!weight || weight->rank != 2 || weight->dtype != HT_DTYPE_I8)
+            throw Refused("it has no I8 matrix as its weight");
+        const uint64_t rows = weight->shape[0], cols = 2 * weight->shape[1];
+        const ht_tensor* const scales = layer.tensor(".weight_scale");
+        if (!scales || scales->dtype != HT_DTYPE_F32) throw Refused("there is no .weight_scale in F32");
+        using Shape = std::vector<uint64_t>;
+        const Shape shape = toolbox::shape_of(*scales);
+        if (shape != Shape{rows} && shape != Shape{rows, 1})
+            throw Refused("its scale has shape " + toolbox::to_string(shape) + ", not [" +
+                          std::to_string(rows) + "]");
+        const int64_t group =
+            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(toolbox::usual_rotation));
+        if (!toolbox::rotates_in(group, cols))
+            throw Refused("its marker says that it is rotated in groups of " + std::to_string(group) +
+                          ", which cannot be");
+        const std::string linear(marker.text("linear_dtype").value_or(linear_names[1]));
+        if (linear != linear_names[0] && linear != linear_names[1])
+            throw Refused("its linear_dtype is '" + linear + "'");
+        options.set_whole("rotation_group", group);
+        options.set_choice("linear_dtype", linear_names[linear == linear_names[1]]);
+        source.dtype = HT_DTYPE_BF16;
+        source.dialect = HT_DIALECT_COMFY;
+        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
+        source.rank = 2;
+        source.shape[0] = source.rows = rows;
+        source.shape[1] = source.cols = cols;
+        source.experts = 1;
+    }
+
+  private:
+    const char* linear_dtype_;
+    bool full_precision_;
+};
+
+}  // namespace halftone::convrot_w4a4
+
+HALFTONE_FORMAT(halftone::convrot_w4a4::ConvrotW4a4)
