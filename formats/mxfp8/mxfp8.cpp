@@ -13,9 +13,17 @@ namespace halftone::mxfp8 {
 namespace {
 
 // Scales are of type e8m0, but not all that reads files knows that type.
-constexpr toolbox::PaddedBlocks::Kind kind{"mxfp8",         Blocks::length,     Blocks::scaling,
-                                           Blocks::packing, Blocks::most_scale, HT_DTYPE_F8_E4M3,
-                                           HT_DTYPE_U8,     HT_DTYPE_F8_E8M0};
+constexpr toolbox::PaddedBlocks::Kind kind{
+    .name = "mxfp8",
+    .block = Blocks::length,
+    .scaling = Blocks::scaling,
+    .packing = Blocks::packing,
+    .most_scale = Blocks::most_scale,
+    .weight = HT_DTYPE_F8_E4M3,
+    .scale = HT_DTYPE_U8,
+    .other_scale = HT_DTYPE_F8_E8M0,
+    .input_scale = HT_INPUT_SCALE_NEVER,
+};
 
 }  // namespace
 

@@ -19,8 +19,18 @@ float scale_of_all(float amax) {
 }
 
 constexpr toolbox::PaddedBlocks::Kind kind{
-    "nvfp4",     Blocks::length,   Blocks::scaling, Blocks::packing, Blocks::most_scale,
-    HT_DTYPE_U8, HT_DTYPE_F8_E4M3, HT_DTYPE_U8,     scale_of_all,    FLT_MAX / 2688};
+    .name = "nvfp4",
+    .block = Blocks::length,
+    .scaling = Blocks::scaling,
+    .packing = Blocks::packing,
+    .most_scale = Blocks::most_scale,
+    .weight = HT_DTYPE_U8,
+    .scale = HT_DTYPE_F8_E4M3,
+    .other_scale = HT_DTYPE_U8,
+    .input_scale = HT_INPUT_SCALE_ALLOWED,
+    .scale_of_all = scale_of_all,
+    .most_scale_of_all = FLT_MAX / 2688,
+};
 
 }  // namespace
 

@@ -12,7 +12,7 @@ import references as ref  # first: without PyTorch it ends the test as skipped
 import mxfp8_references as mxfp8
 import torch
 from matrices import random_like
-from whole_files import dequantized, quantized, run_test
+from whole_files import dequantized, quantized, read, run_test
 
 from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
@@ -84,6 +84,26 @@ def check_dequantized(report, program, path, source, stored):
         if weights.ndim == 2:
             values = values_in(stored, name, weights.shape)
             report.check(torch.equal(back[name], values), f"{name}: values of halftone dequantize")
+    return back
+
+
+def check_hybrid(report, program, path, plain, values):
+    """What convert_to_quant's --make-hybrid-mxfp8 makes of our file has our values, and written anew, no number more."""
+    from convert_to_quant.formats.hybrid_mxfp8_conversion import convert_to_hybrid_mxfp8
+
+    hybrid = path.with_name("hybrid.safetensors")
+    convert_to_hybrid_mxfp8(str(path), str(hybrid))
+    more = {key for key in read(hybrid)[0] if key.endswith(".weight_scalar")}
+    report.check(len(more) > 0, "the hybrid file has numbers of its own")
+    back = dequantized(program, hybrid)
+    report.check(sorted(back) == sorted(values), "hybrid: the same tensors")
+    anew, _ = quantized(program, hybrid, path.with_name("anew.safetensors"), "mxfp8")
+    report.check(set(anew) == set(plain), "hybrid, written anew: the same tensors")
+    for name, expected in values.items():
+        report.check(torch.equal(back[name], expected), f"hybrid: {name}")
+        if expected.ndim == 2:  # next to nothing may have become 0
+            again = values_in(anew, name, expected.shape)
+            report.check(torch.allclose(again, expected, rtol=0, atol=1e-35), f"written anew: {name}")
 
 
 def squared_error(source, stored):
@@ -110,7 +130,8 @@ def check_files(program, folder, report):
             worst = max(worst, error if not key.startswith("hard.") else 0.0)
         print(f"relative error of random layers up to {worst:.4f}")
         report.check(worst < 0.03, "the layers are still themselves")
-    check_dequantized(report, program, folder / "absmax.safetensors", source, plain[0])
+    values = check_dequantized(report, program, folder / "absmax.safetensors", source, plain[0])
+    check_hybrid(report, program, folder / "absmax.safetensors", plain[0], values)
     gain = squared_error(source, searched[0]) / squared_error(source, plain[0])
     print(f"searched scales leave {gain:.6f} of the squared error")
     report.check(gain <= 1, "searching for scales does no harm")

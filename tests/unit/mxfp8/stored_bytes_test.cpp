@@ -113,6 +113,7 @@ TEST(Mxfp8Plan, DescribesTheUnpaddedMatrix) {
     EXPECT_EQ((std::vector<uint64_t>{128, 4}), plan.shape(".weight_scale"));
     EXPECT_EQ(HT_DTYPE_F8_E4M3, plan.stored(".weight").dtype);
     EXPECT_EQ(HT_DTYPE_U8, plan.stored(".weight_scale").dtype);
+    EXPECT_EQ(HT_INPUT_SCALE_NEVER, plan.facts().input_scale);
 }
 
 TEST(Mxfp8Plan, RefusesWhatLoadersWouldMisread) {

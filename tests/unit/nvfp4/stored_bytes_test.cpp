@@ -76,8 +76,25 @@ TEST(Nvfp4Search, LeavesLessErrorThanTheLargestValueDoes) {
     EXPECT_LT(informed, 0.97 * ignorant);
 }
 
-TEST(Nvfp4Search, IsTheSameAtEveryCpuLevel) {
-    expect_equal_bits_at_every_cpu_level({"", {{"scale", "mse"}}, {40, 90}}, 4);
+TEST(Nvfp4, KeepsWhatEveryFormatKeeps) {
+    for (const char* scale : {"absmax", "mse"}) {
+        const Mode mode{scale, {{"scale", scale}}, {40, 90}};
+        expect_bands_do_not_matter(mode, 1);
+        expect_strides_do_not_matter(mode, 2);
+        expect_equal_bits_at_every_cpu_level(mode, 4);
+        expect_a_consistent_grid(mode, 5);
+        expect_the_table_rounds_alike(mode, 6);
+        expect_stored_bytes_to_load(mode, 7);
+        expect_codes_before_the_seal(mode, 8);
+    }
+}
+
+// Rows that are longer than the loops of the kernels take at once.
+TEST(Nvfp4, KeepsItInLongRows) {
+    const Mode mode{"long", {}, {3, 1500}};
+    expect_equal_bits_at_every_cpu_level(mode, 9);
+    expect_a_consistent_grid(mode, 10);
+    expect_stored_bytes_to_load(mode, 11);
 }
 
 TEST(Nvfp4Plan, DescribesTheUnpaddedMatrix) {

@@ -33,8 +33,9 @@ class PaddedBlocks : public ScalarFormat {
         Scaling scaling;
         Packing packing;
         uint8_t most_scale;
-        ht_dtype weight, scale;                       // as written
-        ht_dtype other_scale;                         // as it may be written, too
+        ht_dtype weight, scale;  // as written
+        ht_dtype other_scale;    // as it may be written, too
+        int32_t input_scale;
         float (*scale_of_all)(float amax) = nullptr;  // > 0, also of 0; stored as .weight_scale_2
         float most_scale_of_all = 1;
     };
@@ -160,8 +161,8 @@ class PaddedBlocks : public ScalarFormat {
         if (std::ranges::find(labels, marker.text("format").value_or("")) == labels.end())
             throw Refused(std::string("its marker does not say '") + kind.name + "'");
         const auto block = static_cast<int64_t>(kind.block);
-        if (marker.whole("group_size").value_or(block) != block)
-            throw Refused("its blocks have " + std::to_string(*marker.whole("group_size")) +
+        if (layer.number("group_size").value_or(block) != block)
+            throw Refused("its blocks have " + std::to_string(*layer.number("group_size")) +
                           " elements, not " + std::to_string(block));
 
         source.dtype = HT_DTYPE_BF16;
@@ -182,8 +183,7 @@ class PaddedBlocks : public ScalarFormat {
             source.cols = static_cast<uint64_t>(shape->at(1));
         }
         source.dialect = HT_DIALECT_COMFY;
-        source.wants =
-            marker.flag("full_precision_matrix_mult").value_or(false) ? HT_WANTS_FULL_PRECISION_MM : 0;
+        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
         source.rank = 2;
         source.shape[0] = source.rows;
         source.shape[1] = source.cols;
@@ -225,6 +225,7 @@ class PaddedBlocks : public ScalarFormat {
         if (kind.scale_of_all) parts.stored.push_back({HT_ROLE_SCALE_2, ".weight_scale_2", HT_DTYPE_F32, {}});
         parts.scaling = kind.scaling;
         parts.packing = kind.packing;
+        parts.input_scale = kind.input_scale;
         parts.padded = true;
         parts.zeros_have_scales_of_one = false;
         return parts;
