@@ -80,7 +80,6 @@ std::shared_ptr<const FormatPlan> Format::prepare(const MatrixSource& source,
     if (checked.facts.remark) plan->remark_ = shown(checked.facts.remark);
     plan->stored_ = std::move(checked.stored);
     plan->weight_ = checked.weight;
-    plan->slice_bytes_ = checked.slice_bytes;
     return plan;
 }
 

@@ -18,7 +18,8 @@
 
 namespace halftone {
 
-// What is asked of a format for one matrix.
+// What is asked of a format for one matrix. With experts, the tensor is a stack of so many: the format plans
+// one of them, and all are stored alike, in stacks of what it stores.
 struct MatrixSource {
     ht_dtype dtype = 0;
     ht_dialect dialect = HT_DIALECT_COMFY;
@@ -85,10 +86,9 @@ class FormatPlan {
     const ht_kernels* kernels(const char* name) const;
 
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
-    // With experts: in the slice of the expert, which has weight_slice_bytes().
     uint64_t band_offset(uint64_t row) const;
     uint64_t band_bytes(uint64_t row, uint64_t rows) const;
-    uint64_t weight_slice_bytes() const { return slice_bytes_; }
+    uint64_t weight_bytes() const { return stored_[weight_].bytes; }
 
     ~FormatPlan();
     FormatPlan(const FormatPlan&) = delete;
@@ -108,7 +108,6 @@ class FormatPlan {
     MatrixSource source_;
     std::vector<StoredTensor> stored_;
     size_t weight_ = 0;
-    uint64_t slice_bytes_ = 0;
     Watch watch_ = default_watch;
 };
 

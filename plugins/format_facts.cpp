@@ -62,7 +62,7 @@ class FactsCheck {
   public:
     FactsCheck(const MatrixSource& source, const std::string& culprit) : source_(source), culprit_(culprit) {
         // No format of ours or a sane one stores a value in more than 8 bytes.
-        const uint64_t elements = times(times(source.rows, source.cols), source.experts);
+        const uint64_t elements = times(source.rows, source.cols);
         most_bytes_ = std::max(times(elements, 8), slack) + slack;
         if (most_bytes_ < slack) most_bytes_ = std::numeric_limits<uint64_t>::max();
     }
@@ -86,18 +86,14 @@ class FactsCheck {
         if (weights != 1) wrong("{} stored tensors with the role of the weight; it must be one", weights);
     }
 
-    void check_granules(const ht_facts& facts, CheckedFacts& result) const {
+    void check_granules(const ht_facts& facts, const CheckedFacts& result) const {
         const uint64_t weight_bytes = result.stored[result.weight].bytes;
-        if (weight_bytes % source_.experts != 0)
-            wrong("a weight of {} bytes, which {} experts cannot share equally", weight_bytes,
-                  source_.experts);
-        result.slice_bytes = weight_bytes / source_.experts;
         if (facts.granule_rows == 0) wrong("a granule of 0 rows");
         const uint64_t whole = source_.rows / facts.granule_rows;
         const uint64_t in_granules = times(whole, facts.granule_bytes);
         const bool rows_left = source_.rows % facts.granule_rows != 0;
-        if (in_granules > result.slice_bytes || (rows_left && in_granules == result.slice_bytes))
-            wrong("a weight of {} bytes, too small for {} granules of {} bytes{}", result.slice_bytes, whole,
+        if (in_granules > weight_bytes || (rows_left && in_granules == weight_bytes))
+            wrong("a weight of {} bytes, too small for {} granules of {} bytes{}", weight_bytes, whole,
                   facts.granule_bytes, rows_left ? " and a short one" : "");
         if (whole > 1 && source_.cols > 0 && facts.granule_bytes == 0) wrong("granules of 0 bytes");
     }

@@ -15,7 +15,6 @@ struct CheckedFacts {
     ht_facts facts{};
     std::vector<StoredTensor> stored;
     size_t weight = 0;
-    uint64_t slice_bytes = 0;  // of the weight, per expert
 };
 
 // Throws Exit::plugin, `culprit` being the place. Everything that the host computes with later is checked

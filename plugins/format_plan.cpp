@@ -34,6 +34,7 @@ Json FormatPlan::description() const {
              description.dump());
     if (watch_ == Watch::yes && description != told())
         fail(Exit::plugin, library_->culprit(), "describe() said something else when asked again");
+    if (source_.experts > 1 && named) description["num_experts"] = source_.experts;
     return description;
 }
 
@@ -175,7 +176,7 @@ uint64_t FormatPlan::band_offset(uint64_t row) const {
 uint64_t FormatPlan::band_bytes(uint64_t row, uint64_t rows) const {
     const uint64_t offset = band_offset(row);
     // The band with the last row takes what remains, padding included.
-    return row + rows == source_.rows ? slice_bytes_ - offset : band_offset(row + rows) - offset;
+    return row + rows == source_.rows ? weight_bytes() - offset : band_offset(row + rows) - offset;
 }
 
 }  // namespace halftone

@@ -61,6 +61,7 @@ MatrixSource checked_source(const ht_source& claimed, const std::string& culprit
     if (claimed.wants & ~known_wants) wrong("unknown wants ({:#x})", claimed.wants);
     if (claimed.rank == 0 || claimed.rank > HT_MAX_RANK) wrong("a rank of {}", claimed.rank);
     if (claimed.experts == 0) wrong("no experts");
+    if (claimed.experts > 1) wrong("{} experts, where one was shown", claimed.experts);
     MatrixSource source{claimed.dtype,   claimed.dialect, claimed.wants, {},
                         claimed.experts, claimed.rows,    claimed.cols};
     source.shape.assign(claimed.shape, claimed.shape + claimed.rank);

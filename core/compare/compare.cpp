@@ -48,7 +48,7 @@ class PairJob {
           projects_(wants_projection(pair, settings)),
           memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes())),
           reference_(reader_of(reference, pair.reference, cols_)) {
-        if (pair.other.stored)
+        if (pair.other.stored && pair.other.stored->experts() == 1)
             stored_ = std::make_unique<StoredWeight>(other, pair.other.stored);
         else
             other_ = reader_of(other, pair.other, cols_);

@@ -30,6 +30,20 @@ std::vector<std::byte> bytes_of(std::string_view text) {
     return result;
 }
 
+// A tensor of the format's; with experts, a stack of as many.
+PlannedOutput stored_output(const std::string& name, const StoredTensor& stored, uint64_t experts) {
+    PlannedOutput output;
+    output.name = name;
+    output.dtype = stored.dtype;
+    output.shape = stored.shape;
+    output.bytes = stored.bytes;
+    if (experts > 1 && !stored.whole_file) {
+        output.shape.insert(output.shape.begin(), experts);
+        output.bytes *= experts;
+    }
+    return output;
+}
+
 PlannedOutput unit_input_scale(const std::string& layer, ht_dialect dialect) {
     const auto bits = std::bit_cast<std::array<std::byte, sizeof(float)>>(1.0f);
     return constant(layer + (dialect == HT_DIALECT_LEGACY ? ".scale_input" : ".input_scale"), HT_DTYPE_F32,
@@ -43,11 +57,8 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
     MatrixOutputs result;
     for (size_t i = 0; i < plan.stored().size(); ++i) {
         const StoredTensor& stored = plan.stored()[i];
-        PlannedOutput output;
-        output.name = (stored.whole_file ? prefix : layer) + stored.name;
-        output.dtype = stored.dtype;
-        output.shape = stored.shape;
-        output.bytes = stored.bytes;
+        PlannedOutput output =
+            stored_output((stored.whole_file ? prefix : layer) + stored.name, stored, plan.source().experts);
         output.origin = i == plan.weight_index() ? Origin::weight : Origin::companion;
         output.stored_index = static_cast<uint32_t>(i);
         if (stored.whole_file)
@@ -62,7 +73,8 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
         result.outputs.push_back(
             constant(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, bytes_of(text)));
     }
-    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED;
+    // For stacks of experts loaders look for none.
+    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED && plan.source().experts == 1;
     if (plan.facts().input_scale == HT_INPUT_SCALE_REQUIRED || (input_scale && allowed))
         result.outputs.push_back(unit_input_scale(layer, dialect));
     return result;

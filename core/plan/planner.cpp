@@ -203,8 +203,9 @@ PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatme
     MatrixSource matrix;
     matrix.dtype = source.dtype;
     matrix.shape = source.shape;
-    matrix.rows = source.shape[0];
-    matrix.cols = source.shape[1];
+    matrix.cols = source.shape.back();
+    matrix.rows = source.shape[source.shape.size() - 2];
+    if (is_expert_stack(source)) matrix.experts = source.shape.front();
     PlannedTensor result = quantize(index, std::move(matrix), treatment, flags);
     if (result.action == Action::quantize && dtype::bits(source.dtype) == 8)
         eight_bit_.push_back(source.name);

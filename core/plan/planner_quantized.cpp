@@ -39,10 +39,12 @@ PlannedTensor Planner::requantize(uint32_t index, const ResolvedTreatment& treat
                     error.advice() + "\n  a [[rule]] with action = \"keep\" leaves such layers as they are");
     }
     const MatrixSource& before = stored->plan->source();
-    if (before.rows == 0 || before.cols == 0 || before.shape.size() != 2) return keep_quantized(index, layer);
+    if (before.rows == 0 || before.cols == 0 || before.shape.size() != (before.experts > 1 ? 3 : 2))
+        return keep_quantized(index, layer);
     MatrixSource matrix;
     matrix.dtype = dtype_before(before.dtype);
-    matrix.shape = {before.rows, before.cols};
+    matrix.shape = before.shape;
+    matrix.experts = before.experts;
     matrix.rows = before.rows;
     matrix.cols = before.cols;
     PlannedTensor result = quantize(index, std::move(matrix), treatment, flags);

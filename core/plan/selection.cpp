@@ -68,10 +68,16 @@ std::vector<size_t> RuleSet::unused() const {
 
 std::string not_a_matrix(const Tensor& tensor) {
     if (!tensor.name.ends_with(".weight")) return tensor.name.ends_with(".bias") ? "bias" : "not a weight";
-    if (tensor.shape.size() != 2) return fmt::format("not a matrix ({}-D)", tensor.shape.size());
+    if (tensor.shape.size() != 2 && !is_expert_stack(tensor))
+        return fmt::format("not a matrix ({}-D)", tensor.shape.size());
     if (tensor.bytes == 0) return "empty";
     if (!dtype::widens(tensor.dtype)) return fmt::format("{} of no known layout", dtype::name(tensor.dtype));
     return {};
+}
+
+bool is_expert_stack(const Tensor& tensor) {
+    return tensor.shape.size() == 3 && tensor.shape[0] > 1 && tensor.name.ends_with(".weight") &&
+           tensor.name.find("expert") != std::string::npos;
 }
 
 bool is_embedding(std::string_view name) {

@@ -29,6 +29,10 @@ class RuleSet {
 // Why a tensor cannot be quantized whatever the pipeline says; "" if it can. The text counts in summaries.
 std::string not_a_matrix(const Tensor&);
 
+// The matrices of several experts in one tensor, [experts, out, in]. The name tells: a convolution has as
+// many dimensions.
+bool is_expert_stack(const Tensor&);
+
 // A table that is looked up rather than multiplied, by the names that model families give them.
 bool is_embedding(std::string_view name);
 

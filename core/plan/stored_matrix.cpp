@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/plan/selection.hpp"
 #include "plugins/call.hpp"
 
 namespace halftone {
@@ -32,10 +33,16 @@ bool may_differ_in_length(const StoredTensor& stored) {
     return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
 }
 
+// Experts may share a scale, but not their codes.
+bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t experts) {
+    return tensor.bytes == stored.bytes * experts ||
+           (tensor.bytes == stored.bytes && stored.role != HT_ROLE_WEIGHT) || may_differ_in_length(stored);
+}
+
 }  // namespace
 
 uint64_t StoredMatrix::held_bytes() const {
-    uint64_t bytes = plan->facts().grid_bytes;
+    uint64_t bytes = plan->facts().grid_bytes * experts();
     for (const Tensor* part : parts)
         if (part && part != weight) bytes += part->bytes;
     return bytes;
@@ -65,23 +72,37 @@ struct Recognition::State {
         }
     }
 
-    FoundLayer::Part part(const Tensor& tensor) const {
+    // What a plugin sees: of a stack of experts the first.
+    FoundLayer::Part part(const Tensor& tensor, uint64_t experts) const {
         FoundLayer::Part part{tensor.name, tensor.dtype, tensor.shape, {}};
-        if (tensor.bytes <= most_shown_bytes) part.bytes = checkpoint->read_all(tensor);
+        uint64_t bytes = tensor.bytes;
+        if (experts > 1 && !tensor.shape.empty() && tensor.shape.front() == experts) {
+            part.shape.erase(part.shape.begin());
+            bytes /= experts;
+        }
+        if (bytes > most_shown_bytes) return part;
+        part.bytes.emplace(bytes);
+        checkpoint->read(tensor, 0, *part.bytes);
         return part;
+    }
+
+    uint64_t experts_of(const QuantizedLayer& layer) const {
+        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
+        return weight && is_expert_stack(*weight) ? weight->shape.front() : 1;
     }
 
     FoundLayer found_layer(const QuantizedLayer& layer) const {
         FoundLayer found{layer.name, {}, {}};
         if (!layer.configuration.empty()) found.marker = layer.configuration;
         const std::string prefix = layer.name + ".";
+        const uint64_t experts = experts_of(layer);
         const std::vector<Tensor>& tensors = checkpoint->tensors();
         for (auto at = std::ranges::lower_bound(tensors, prefix, {}, &Tensor::name);
              at != tensors.end() && at->name.starts_with(prefix); ++at)
             if (belongs_to(std::string_view(at->name).substr(prefix.size())))
-                found.parts.push_back(part(*at));
+                found.parts.push_back(part(*at, experts));
         for (const std::string& marker : file_markers)
-            found.parts.push_back(part(*checkpoint->find(marker)));
+            found.parts.push_back(part(*checkpoint->find(marker), 1));
         return found;
     }
 
@@ -100,10 +121,11 @@ struct Recognition::State {
     void find_parts(StoredMatrix& matrix) const {
         for (const StoredTensor& stored : matrix.plan->stored()) {
             const Tensor* tensor = stored.whole_file ? nullptr : checkpoint->find(matrix.layer + stored.name);
-            if (tensor && tensor->bytes != stored.bytes && !may_differ_in_length(stored))
-                fail(Exit::input, tensor->name, "has {} bytes of data; {} of a {} x {} matrix has {}",
+            if (tensor && !has_size_of(*tensor, stored, matrix.experts()))
+                fail(Exit::input, tensor->name, "has {} bytes of data; {} of a {} x {} matrix has {}{}",
                      tensor->bytes, matrix.shown, matrix.plan->source().rows, matrix.plan->source().cols,
-                     stored.bytes);
+                     stored.bytes,
+                     matrix.experts() > 1 ? fmt::format(", for each of {} experts", matrix.experts()) : "");
             if (stored.role == HT_ROLE_WEIGHT) {
                 if (!tensor)
                     fail(Exit::input, matrix.layer, "{} needs a tensor '{}', which the file lacks",
@@ -115,7 +137,11 @@ struct Recognition::State {
     }
 
     std::shared_ptr<const StoredMatrix> made(const QuantizedLayer& layer, const Format& format,
-                                             const Recognized& recognized) const {
+                                             Recognized recognized) const {
+        if (const uint64_t experts = experts_of(layer); experts > 1) {
+            recognized.source.experts = experts;
+            recognized.source.shape.insert(recognized.source.shape.begin(), experts);
+        }
         auto matrix = std::make_shared<StoredMatrix>();
         matrix->layer = layer.name;
         const std::string options = recognized.options.summary();
@@ -126,9 +152,6 @@ struct Recognition::State {
             fail(Exit::input, layer.name, "it is {}, but {} refuses it: {}", matrix->shown,
                  format.library().name(), refusal.what());
         }
-        if (recognized.source.experts != 1)
-            fail(Exit::input, layer.name, "holds {} experts; layers of experts cannot be read back yet",
-                 recognized.source.experts);
         find_parts(*matrix);
         return matrix;
     }

@@ -18,6 +18,7 @@ struct StoredMatrix {
     const Tensor* weight = nullptr;
     std::vector<const Tensor*> parts;  // of plan->stored(), in its order; null where the file lacks one
 
+    uint64_t experts() const { return plan->source().experts; }  // `plan` is of one
     uint64_t held_bytes() const;  // of memory while it is read: companions and grid
 };
 

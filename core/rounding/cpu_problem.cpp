@@ -43,7 +43,7 @@ class CpuProblem final : public Problem {
         Matrix p(s.p_rows, s.p_cols);
         result_.nearest = score(stored(weights), p, nullptr);
         result_.best = result_.nearest;
-        result_.codes = AlignedBytes(format_.weight_slice_bytes());
+        result_.codes = AlignedBytes(format_.weight_bytes());
         tiles_.encode(weights, result_.codes.bytes());
         // Optimizers begin with it; remembered where it is small.
         if (!factors_->left.empty() && !factors_->right.empty()) nearest_p_ = std::move(p);

@@ -94,7 +94,7 @@ DeviceCandidates::Stored DeviceCandidates::encode(const DeviceCandidate& candida
     grid_ = &grids_[grid];
     const DeviceGrid& there = grid_->device;
     const bool on_device = encodes_on_device(format_);
-    Stored result{AlignedBytes(format_.weight_slice_bytes()), {}, 0};
+    Stored result{AlignedBytes(format_.weight_bytes()), {}, 0};
     DeviceBuffer bytes;
     for (uint64_t row = 0; row < weights_.rows; row += band_rows_) {
         const uint64_t n = std::min(band_rows_, weights_.rows - row), elements = n * weights_.cols;

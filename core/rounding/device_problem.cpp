@@ -311,7 +311,7 @@ std::optional<uint64_t> host_bytes_beside_device(const FormatPlan& format, const
     const uint64_t row = format.source().cols * sizeof(float);
     const bool encodes_here = !encodes_on_device(format);
     return format.source().rows * row + (encodes_here ? rows_of_device_bands(format) * row : 0) +
-           format.weight_slice_bytes() + 2 * format.facts().grid_bytes + StagedCopies::bytes;
+           format.weight_bytes() + 2 * format.facts().grid_bytes + StagedCopies::bytes;
 }
 
 std::unique_ptr<Problem> make_device_problem(const RoundingTask& task, std::shared_ptr<Device> device,

@@ -15,9 +15,11 @@ constexpr uint64_t staging_bytes = 8u << 20;
 
 class DeviceJob {
   public:
-    DeviceJob(const Plan& plan, const PlannedTensor& planned, const Output& output, DeviceLane& lane)
+    DeviceJob(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
+              DeviceLane& lane)
         : plan_(plan),
           planned_(planned),
+          expert_(expert),
           format_(*planned.plan),
           output_(output),
           lane_(lane),
@@ -29,7 +31,7 @@ class DeviceJob {
     void run() {
         const ht_facts& facts = format_.facts();
         lane_.values.grow(lane_.device, rows_ * cols_ * sizeof(float));
-        lane_.codes.grow(lane_.device, format_.weight_slice_bytes());
+        lane_.codes.grow(lane_.device, format_.weight_bytes());
         DeviceGrid grid(lane_.device, format_);
         Grid here = format_.make_grid();
         const ht_view values{lane_.values.as<float>(), static_cast<int64_t>(cols_), 1};
@@ -56,7 +58,7 @@ class DeviceJob {
             grid.encode(stream_, whole_, values, lane_.codes.data());
         }
         write();
-        write_companions(planned_, here, output_);
+        write_companions(planned_, expert_, here, output_);
     }
 
   private:
@@ -91,7 +93,7 @@ class DeviceJob {
         lane_.source.grow(lane_.device, elements * element);
         lane_.partials.grow(lane_.device, sizeof(uint64_t));
         staged(elements, element, lane_.source.data(), [&](uint64_t first, uint64_t n, std::byte* memory) {
-            plan_.checkpoint->read(source(), first * element, {memory, n * element});
+            plan_.checkpoint->read(source(), (expert_ * elements + first) * element, {memory, n * element});
         });
         stream_.fill(lane_.partials.data(), 0, sizeof(uint64_t));
         const ht_widen_args args{
@@ -105,7 +107,7 @@ class DeviceJob {
     }
 
     uint64_t read_and_widen_here(bool rotate) {
-        const std::unique_ptr<WeightReader> reader = open_reader(plan_, planned_);
+        const std::unique_ptr<WeightReader> reader = open_reader(plan_, planned_, expert_);
         uint64_t nonfinite = 0;
         Scratch scratch;
         staged(rows_ * cols_, sizeof(float), lane_.values.data(),
@@ -137,8 +139,9 @@ class DeviceJob {
     }
 
     void write() {
-        const PlannedOutput& weight = planned_.outputs.front();
-        const uint64_t total = format_.weight_slice_bytes();
+        const uint32_t file = planned_.outputs.front().file;
+        const uint64_t offset = weight_offset(planned_, expert_);
+        const uint64_t total = format_.weight_bytes();
         for (DeviceBuffer& one : lane_.staging)
             one.grow(lane_.device, staging_bytes, DeviceBuffer::Place::pinned);
         const auto copy = [&](uint64_t i) {
@@ -152,7 +155,7 @@ class DeviceJob {
             stream_.wait();
             copy(i + 1);
             const uint64_t from = i * staging_bytes;
-            output_.write(weight.file, weight.offset + from,
+            output_.write(file, offset + from,
                           {lane_.staging[i % 2].data(), std::min(staging_bytes, total - from)});
         }
         stream_.wait();
@@ -160,6 +163,7 @@ class DeviceJob {
 
     const Plan& plan_;
     const PlannedTensor& planned_;
+    const uint64_t expert_;
     const FormatPlan& format_;
     const Output& output_;
     DeviceLane& lane_;
@@ -183,15 +187,17 @@ std::string missing_kernel(const FormatPlan& format) {
 
 }  // namespace
 
-std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, const Output& output,
-                               Workers& workers, DeviceLanes& lanes, Progress& progress) {
+std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                               const Output& output, Workers& workers, DeviceLanes& lanes,
+                               Progress& progress) {
     if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
     if (lanes.device()->lost()) return "the device is lost";
     const auto memory = workers.reserve(planned.plan->facts().grid_bytes + 2 * staging_bytes);
     const auto work = [&] {
         const DeviceLanes::Handle lane = lanes.take();
-        DeviceJob(plan, planned, output, *lane).run();
-        progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan);
+        DeviceJob(plan, planned, expert, output, *lane).run();
+        progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan) /
+                              planned.plan->source().experts;
         return std::string();
     };
     try {

@@ -12,7 +12,7 @@ namespace halftone {
 // Makes one matrix, rounded to nearest, with its companions: the same bytes as quantize() makes. The matrix
 // is read once and lies whole on the device. Empty, or why the device could not (no kernel, no memory, lost);
 // nothing that was written by then is wrong.
-std::string quantize_on_device(const Plan&, const PlannedTensor&, const Output&, Workers&, DeviceLanes&,
-                               Progress&);
+std::string quantize_on_device(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&,
+                               DeviceLanes&, Progress&);
 
 }  // namespace halftone

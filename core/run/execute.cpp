@@ -141,15 +141,15 @@ void read_back(const Plan& plan, const PlannedTensor& planned, const Output& out
 }
 
 // On the device that was asked for, if it can; it makes the same bytes. Returns why it was the CPU instead.
-std::string round_to_nearest(const Plan& plan, const PlannedTensor& planned, const Output& output,
-                             Workers& workers, Progress& progress) {
+std::string round_to_nearest(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                             const Output& output, Workers& workers, Progress& progress) {
     DeviceLanes* const lanes = workers.lanes();
     std::string why_on_cpu;
     if (lanes && lanes->asked_for()) {
-        why_on_cpu = quantize_on_device(plan, planned, output, workers, *lanes, progress);
+        why_on_cpu = quantize_on_device(plan, planned, expert, output, workers, *lanes, progress);
         if (why_on_cpu.empty()) return "";
     }
-    quantize(plan, planned, output, workers, progress);
+    quantize(plan, planned, expert, output, workers, progress);
     return why_on_cpu;
 }
 
@@ -184,16 +184,19 @@ void check_output(const Plan& plan) {
 
 Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {
     const std::vector<uint32_t> order = in_file_order(plan);
-    std::vector<std::optional<LearnedOutcome>> learned(plan.tensors.size());
+    std::vector<std::vector<LearnedOutcome>> learned(plan.tensors.size());
     std::vector<std::string> why_on_cpu(plan.tensors.size());
     workers.each_job(order.size(), [&](uint64_t index) {
         const PlannedTensor& planned = plan.tensors[order[index]];
         switch (planned.action) {
             case Action::quantize:
-                if (planned.learning)
-                    learned[order[index]] = quantize_learned(plan, planned, output, workers, progress);
-                else
-                    why_on_cpu[order[index]] = round_to_nearest(plan, planned, output, workers, progress);
+                for (uint64_t expert = 0; expert < planned.plan->source().experts; ++expert)
+                    if (planned.learning)
+                        learned[order[index]].push_back(
+                            quantize_learned(plan, planned, expert, output, workers, progress));
+                    else
+                        why_on_cpu[order[index]] =
+                            round_to_nearest(plan, planned, expert, output, workers, progress);
                 break;
             case Action::keep:
                 copy(plan, planned, output, workers, progress);
@@ -207,8 +210,8 @@ Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progre
         ++progress.tensors_done;
     });
     Outcome outcome;
-    for (std::optional<LearnedOutcome>& one : learned)
-        if (one) outcome.learned.push_back(std::move(*one));
+    for (std::vector<LearnedOutcome>& of_tensor : learned)
+        std::ranges::move(of_tensor, std::back_inserter(outcome.learned));
     for (const std::string& reason : why_on_cpu)
         if (!reason.empty()) ++outcome.rounded_on_cpu[reason];
     return outcome;

@@ -21,8 +21,9 @@
 namespace halftone {
 namespace {
 
-const std::string& name_of(const Plan& plan, const PlannedTensor& planned) {
-    return plan.checkpoint->tensors()[planned.source].name;
+std::string name_of(const Plan& plan, const PlannedTensor& planned, uint64_t expert) {
+    const std::string& name = plan.checkpoint->tensors()[planned.source].name;
+    return planned.plan->source().experts == 1 ? name : fmt::format("{}[{}]", name, expert);
 }
 
 // Of the error with the objective's factors: about what one projection costs, against reading the matrix.
@@ -33,9 +34,10 @@ uint64_t directions(const PlannedObjective& objective) {
 }
 
 // All of it at once: bands have no use for a problem that looks at the whole.
-Matrix read_weights(const Plan& plan, const PlannedTensor& planned, Workers& workers, Progress& progress) {
+Matrix read_weights(const Plan& plan, const PlannedTensor& planned, uint64_t expert, Workers& workers,
+                    Progress& progress) {
     const FormatPlan& format = *planned.plan;
-    const std::unique_ptr<WeightReader> source = open_reader(plan, planned);
+    const std::unique_ptr<WeightReader> source = open_reader(plan, planned, expert);
     const Bands bands(source->rows(), source->cols(), 1, source->granule_rows());
     Matrix weights(source->rows(), source->cols());
     std::atomic<uint64_t> nonfinite = 0;
@@ -51,7 +53,7 @@ Matrix read_weights(const Plan& plan, const PlannedTensor& planned, Workers& wor
                           if (band.nonfinite == 0) format.rotate(false, view_of(to), region.rows);
                           progress.work_done += source->bytes_of(region);
                       });
-    if (nonfinite > 0) refuse_nonfinite(name_of(plan, planned), nonfinite);
+    if (nonfinite > 0) refuse_nonfinite(name_of(plan, planned, expert), nonfinite);
     return weights;
 }
 
@@ -63,16 +65,17 @@ Judge make_judge(const PlannedLearning& learning, const FormatPlan& format) {
     return judge;
 }
 
-void write(const PlannedTensor& planned, const RoundingResult& result, const Output& output) {
-    const PlannedOutput& weight = planned.outputs.front();
+void write(const PlannedTensor& planned, uint64_t expert, const RoundingResult& result,
+           const Output& output) {
+    const uint32_t file = planned.outputs.front().file;
+    const uint64_t offset = weight_offset(planned, expert);
     constexpr uint64_t piece = 1u << 20;
     const std::span<const std::byte> codes = result.codes.bytes();
     each_tile(pieces(codes.size(), piece), [&](uint64_t i) {
         const uint64_t from = i * piece;
-        output.write(weight.file, weight.offset + from,
-                     codes.subspan(from, std::min(piece, codes.size() - from)));
+        output.write(file, offset + from, codes.subspan(from, std::min(piece, codes.size() - from)));
     });
-    write_companions(planned, result.grid, output);
+    write_companions(planned, expert, result.grid, output);
 }
 
 double ratio(double now, double before) {
@@ -83,12 +86,12 @@ double ratio(double now, double before) {
 uint64_t bytes_of_learning(const PlannedLearning& learning, const FormatPlan& format) {
     const bool whole_error = learning.objective.singular_directions == 0;
     const uint64_t matrices = 1 + learning.matrices + (whole_error ? 1 : 0);
-    return format.source().rows * format.source().cols * sizeof(float) * matrices +
-           format.weight_slice_bytes() + 2 * format.facts().grid_bytes;
+    return format.source().rows * format.source().cols * sizeof(float) * matrices + format.weight_bytes() +
+           2 * format.facts().grid_bytes;
 }
 
-LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-                     Progress& progress) {
+LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
+                     Workers& workers, Progress& progress) {
     const double start = os::seconds();
     const PlannedLearning& learning = *planned.learning;
     const FormatPlan& format = *planned.plan;
@@ -105,7 +108,7 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
 
     RoundingTask task;
     task.format = &format;
-    task.weights = read_weights(plan, planned, workers, progress);
+    task.weights = read_weights(plan, planned, expert, workers, progress);
     const Grid grid = fitted_grid(format, task.weights);
     task.grid = &grid;
     task.objective = make_objective(learning.objective, format);
@@ -120,10 +123,10 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
     const RoundingResult& result = learned.result;
     if (os::interrupted())
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
-    write(planned, result, output);
+    write(planned, expert, result, output);
     if (!plan.pipeline.report.trace.empty())
-        write_trace(plan.pipeline.report.trace, name_of(plan, planned), result.trace);
-    return {name_of(plan, planned),
+        write_trace(plan.pipeline.report.trace, name_of(plan, planned, expert), result.trace);
+    return {name_of(plan, planned, expert),
             std::sqrt(ratio(result.best.loss, result.nearest.loss)),
             ratio(result.best.squared_error, result.nearest.squared_error),
             result.improved,
@@ -134,13 +137,13 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, const Outpu
 
 }  // namespace
 
-LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, const Output& output,
-                                Workers& workers, Progress& progress) {
-    const std::string& name = name_of(plan, planned);
-    const uint64_t work = work_of_learning(plan, planned);
+LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                                const Output& output, Workers& workers, Progress& progress) {
+    const std::string name = name_of(plan, planned, expert);
+    const uint64_t work = work_of_learning(plan, planned) - plan.checkpoint->tensors()[planned.source].bytes;
     try {
-        LearnedOutcome outcome = learn(plan, planned, output, workers, progress);
-        progress.work_done += work - plan.checkpoint->tensors()[planned.source].bytes;
+        LearnedOutcome outcome = learn(plan, planned, expert, output, workers, progress);
+        progress.work_done += work / planned.plan->source().experts;
         return outcome;
     } catch (const Refusal& refusal) {
         throw Error(Exit::usage, name,

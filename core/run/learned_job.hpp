@@ -21,7 +21,8 @@ struct LearnedOutcome {
 };
 
 // Makes one matrix whose rounding is learned, with its companions. It exists in float32 while that lasts.
-LearnedOutcome quantize_learned(const Plan&, const PlannedTensor&, const Output&, Workers&, Progress&);
+LearnedOutcome quantize_learned(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&,
+                                Progress&);
 
 // The share of a run's work that it is, in bytes read.
 uint64_t work_of_learning(const Plan&, const PlannedTensor&);

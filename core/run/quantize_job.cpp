@@ -13,10 +13,11 @@ namespace {
 
 class QuantizeJob {
   public:
-    QuantizeJob(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-                Progress& progress)
+    QuantizeJob(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
+                Workers& workers, Progress& progress)
         : plan_(plan),
           planned_(planned),
+          expert_(expert),
           format_(*planned.plan),
           output_(output),
           workers_(workers),
@@ -29,7 +30,7 @@ class QuantizeJob {
         const uint64_t source_bytes = planned_.stored ? planned_.stored->held_bytes() : 0;
         const auto memory =
             workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes + source_bytes);
-        source_ = open_reader(plan_, planned_);
+        source_ = open_reader(plan_, planned_, expert_);
         bands_ = Bands(rows, format_.source().cols, facts.granule_rows, source_->granule_rows());
         grid_ = format_.make_grid();
         fit_globally(granules);
@@ -49,7 +50,7 @@ class QuantizeJob {
                 encode(region, view, scratch);
             });
         }
-        write_companions(planned_, grid_, output_);
+        write_companions(planned_, expert_, grid_, output_);
     }
 
   private:
@@ -86,12 +87,13 @@ class QuantizeJob {
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
         const auto band = Scratch::sized(scratch.encoded, format_.band_bytes(region.row, region.rows));
         format_.encode(grid_, region, view, band);
-        const PlannedOutput& weight = planned_.outputs.front();
-        output_.write(weight.file, weight.offset + format_.band_offset(region.row), band);
+        output_.write(planned_.outputs.front().file,
+                      weight_offset(planned_, expert_) + format_.band_offset(region.row), band);
     }
 
     const Plan& plan_;
     const PlannedTensor& planned_;
+    const uint64_t expert_;
     const FormatPlan& format_;
     const Output& output_;
     Workers& workers_;
@@ -103,11 +105,11 @@ class QuantizeJob {
 
 }  // namespace
 
-void quantize(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-              Progress& progress) {
+void quantize(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
+              Workers& workers, Progress& progress) {
     const std::string& name = plan.checkpoint->tensors()[planned.source].name;
     try {
-        QuantizeJob(plan, planned, output, workers, progress).run();
+        QuantizeJob(plan, planned, expert, output, workers, progress).run();
     } catch (const Refusal& refusal) {  // a promise broken: prepare() is where a tensor is refused
         throw Error(Exit::plugin, name,
                     fmt::format("{} gave up: {}", planned.plan->plugin(), refusal.what()));
@@ -117,12 +119,18 @@ void quantize(const Plan& plan, const PlannedTensor& planned, const Output& outp
     }
 }
 
-void write_companions(const PlannedTensor& planned, const Grid& grid, const Output& output) {
+uint64_t weight_offset(const PlannedTensor& planned, uint64_t expert) {
+    return planned.outputs.front().offset + expert * planned.plan->weight_bytes();
+}
+
+void write_companions(const PlannedTensor& planned, uint64_t expert, const Grid& grid, const Output& output) {
     for (const PlannedOutput& one : planned.outputs) {
-        if (one.origin == Origin::companion)
-            output.write(one.file, one.offset, planned.plan->companion(grid, one.stored_index));
-        else if (one.origin == Origin::text)
+        if (one.origin == Origin::companion) {
+            const std::vector<std::byte> bytes = planned.plan->companion(grid, one.stored_index);
+            output.write(one.file, one.offset + expert * bytes.size(), bytes);
+        } else if (one.origin == Origin::text && expert == 0) {
             output.write(one.file, one.offset, one.content);
+        }
     }
 }
 

@@ -6,11 +6,14 @@
 
 namespace halftone {
 
-// Makes one quantized matrix with its companions.
-void quantize(const Plan&, const PlannedTensor&, const Output&, Workers&, Progress&);
+// Makes one quantized matrix with its companions; of a stack of experts, that of one.
+void quantize(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&, Progress&);
+
+// Where the codes of an expert begin, in the file of the weight.
+uint64_t weight_offset(const PlannedTensor&, uint64_t expert);
 
 // The companions and constant tensors beside a written weight.
-void write_companions(const PlannedTensor&, const Grid&, const Output&);
+void write_companions(const PlannedTensor&, uint64_t expert, const Grid&, const Output&);
 
 // How weights that are no numbers end a run.
 [[noreturn]] void refuse_nonfinite(const std::string& name, uint64_t count);

@@ -12,7 +12,12 @@ namespace {
 // The bytes of a companion in the length that the plan gives it. Texts may come in any length: those of ours
 // are padded with spaces, and so are the others here.
 std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tensor& tensor,
-                                       const StoredTensor& stored) {
+                                       const StoredTensor& stored, uint64_t experts, uint64_t expert) {
+    if (experts > 1) {  // where all have the same one, it is stored once
+        std::vector<std::byte> bytes(stored.bytes);
+        checkpoint.read(tensor, tensor.bytes == stored.bytes ? 0 : expert * stored.bytes, bytes);
+        return bytes;
+    }
     std::vector<std::byte> bytes = checkpoint.read_all(tensor);
     if (bytes.size() == stored.bytes) return bytes;
     const auto is_padding = [](std::byte byte) { return byte == std::byte{' '} || byte == std::byte{0}; };
@@ -27,14 +32,15 @@ std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tenso
 
 }  // namespace
 
-StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix)
-    : checkpoint_(checkpoint), matrix_(std::move(matrix)) {
+StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix,
+                           uint64_t expert)
+    : checkpoint_(checkpoint), matrix_(std::move(matrix)), expert_(expert) {
     std::vector<std::vector<std::byte>> contents(matrix_->parts.size());
     std::vector<const uint8_t*> at(matrix_->parts.size());
     for (size_t i = 0; i < at.size(); ++i) {
         const Tensor* part = matrix_->parts[i];
         if (!part || part == matrix_->weight) continue;
-        contents[i] = companion_bytes(checkpoint, *part, plan().stored()[i]);
+        contents[i] = companion_bytes(checkpoint, *part, plan().stored()[i], matrix_->experts(), expert);
         at[i] = reinterpret_cast<const uint8_t*>(contents[i].data());
     }
     grid_ = plan().make_grid();
@@ -61,13 +67,14 @@ uint64_t StoredWeight::most_bytes(uint64_t rows) const {
     // The band with the last row has what is left, padding included.
     const uint64_t last = this->rows() == 0 ? 0 : (this->rows() - 1) / granule * granule;
     const uint64_t tail = plan().band_bytes(last, this->rows() - last);
-    return std::min(matrix_->weight->bytes,
+    return std::min(plan().weight_bytes(),
                     (rows + granule - 1) / granule * plan().facts().granule_bytes + tail);
 }
 
 std::span<const std::byte> StoredWeight::read_codes(const ht_region& region, Scratch& scratch) const {
     const auto codes = Scratch::sized(scratch.source, plan().band_bytes(region.row, region.rows));
-    checkpoint_.read(*matrix_->weight, plan().band_offset(region.row), codes);
+    checkpoint_.read(*matrix_->weight, expert_ * plan().weight_bytes() + plan().band_offset(region.row),
+                     codes);
     return codes;
 }
 

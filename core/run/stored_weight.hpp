@@ -8,12 +8,12 @@
 
 namespace halftone {
 
-// The codes of a quantized layer with the grid that gives them meaning. All functions may be called by any
-// thread.
+// The codes of a quantized matrix with the grid that gives them meaning: a layer, or one expert of it. All
+// functions may be called by any thread.
 class StoredWeight {
   public:
     // Loads the companions: Exit::input if they make no sense.
-    StoredWeight(const Checkpoint&, std::shared_ptr<const StoredMatrix>);
+    StoredWeight(const Checkpoint&, std::shared_ptr<const StoredMatrix>, uint64_t expert = 0);
 
     const StoredMatrix& matrix() const { return *matrix_; }
     const FormatPlan& plan() const { return *matrix_->plan; }
@@ -34,6 +34,7 @@ class StoredWeight {
   private:
     const Checkpoint& checkpoint_;
     std::shared_ptr<const StoredMatrix> matrix_;
+    uint64_t expert_;
     Grid grid_;
 };
 

@@ -42,12 +42,12 @@ class PlainReader : public WeightReader {
 // Decodes the granules that cover the band and shows the rows asked for.
 class StoredReader : public WeightReader {
   public:
-    StoredReader(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix)
-        : weight_(checkpoint, std::move(matrix)) {}
+    StoredReader(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix, uint64_t expert)
+        : weight_(checkpoint, std::move(matrix), expert) {}
 
     uint64_t rows() const override { return weight_.rows(); }
     uint64_t cols() const override { return weight_.cols(); }
-    uint64_t total_bytes() const override { return weight_.matrix().weight->bytes; }
+    uint64_t total_bytes() const override { return weight_.plan().weight_bytes(); }
     uint64_t granule_rows() const override { return weight_.granule_rows(); }
 
     uint64_t scratch_bytes(uint64_t rows) const override {
@@ -74,6 +74,62 @@ class StoredReader : public WeightReader {
     StoredWeight weight_;
 };
 
+// Rows of another reader as a matrix.
+class PartReader : public WeightReader {
+  public:
+    PartReader(std::unique_ptr<WeightReader> whole, uint64_t first, uint64_t rows)
+        : whole_(std::move(whole)), first_(first), rows_(rows) {}
+
+    uint64_t rows() const override { return rows_; }
+    uint64_t cols() const override { return whole_->cols(); }
+    uint64_t total_bytes() const override { return whole_->bytes_of({first_, 0, rows_, cols()}); }
+    uint64_t scratch_bytes(uint64_t rows) const override { return whole_->scratch_bytes(rows); }
+
+    WidenedBand read(const ht_region& region, Scratch& scratch) const override {
+        return whole_->read({first_ + region.row, region.col, region.rows, region.cols}, scratch);
+    }
+
+  private:
+    std::unique_ptr<WeightReader> whole_;
+    uint64_t first_, rows_;
+};
+
+// A stack of matrices as one, and one buffer more than each of them needs: a band may have rows of several.
+class StackReader : public WeightReader {
+  public:
+    explicit StackReader(std::vector<std::unique_ptr<WeightReader>> experts) : experts_(std::move(experts)) {}
+
+    uint64_t rows() const override { return experts_.size() * experts_.front()->rows(); }
+    uint64_t cols() const override { return experts_.front()->cols(); }
+    uint64_t total_bytes() const override { return experts_.size() * experts_.front()->total_bytes(); }
+
+    uint64_t scratch_bytes(uint64_t rows) const override {
+        return experts_.front()->scratch_bytes(std::min(rows, experts_.front()->rows())) +
+               rows * cols() * sizeof(float);
+    }
+
+    WidenedBand read(const ht_region& region, Scratch& scratch) const override {
+        const uint64_t rows = experts_.front()->rows();
+        Scratch::sized(scratch.values, region.rows * cols() * sizeof(float));
+        float* const values = scratch.values.as<float>().data();
+        Scratch of_one;
+        uint64_t nonfinite = 0;
+        for (uint64_t done = 0, n = 0; done < region.rows; done += n) {
+            const uint64_t row = (region.row + done) % rows;
+            n = std::min(region.rows - done, rows - row);
+            const WidenedBand part = experts_[(region.row + done) / rows]->read({row, 0, n, cols()}, of_one);
+            for (uint64_t i = 0; i < n; ++i)
+                std::copy_n(part.view.at + static_cast<int64_t>(i) * part.view.row_stride, cols(),
+                            values + (done + i) * cols());
+            nonfinite += part.nonfinite;
+        }
+        return {{values, static_cast<int64_t>(cols()), 1}, nonfinite};
+    }
+
+  private:
+    std::vector<std::unique_ptr<WeightReader>> experts_;
+};
+
 }  // namespace
 
 uint64_t WeightReader::bytes_of(const ht_region& region) const {
@@ -91,13 +147,25 @@ std::unique_ptr<WeightReader> open_reader(const Checkpoint& checkpoint, const Te
 
 std::unique_ptr<WeightReader> open_reader(const Checkpoint& checkpoint,
                                           std::shared_ptr<const StoredMatrix> matrix) {
-    return std::make_unique<StoredReader>(checkpoint, std::move(matrix));
+    std::vector<std::unique_ptr<WeightReader>> experts;
+    for (uint64_t i = 0; i < matrix->experts(); ++i)
+        experts.push_back(std::make_unique<StoredReader>(checkpoint, matrix, i));
+    if (experts.size() == 1) return std::move(experts.front());
+    return std::make_unique<StackReader>(std::move(experts));
 }
 
 std::unique_ptr<WeightReader> open_reader(const Plan& plan, const PlannedTensor& planned) {
     if (planned.stored) return open_reader(*plan.checkpoint, planned.stored);
     return open_reader(*plan.checkpoint, plan.checkpoint->tensors()[planned.source],
                        planned.plan->source().cols);
+}
+
+std::unique_ptr<WeightReader> open_reader(const Plan& plan, const PlannedTensor& planned, uint64_t expert) {
+    if (planned.stored) return std::make_unique<StoredReader>(*plan.checkpoint, planned.stored, expert);
+    std::unique_ptr<WeightReader> whole = open_reader(plan, planned);
+    const MatrixSource& source = planned.plan->source();
+    if (source.experts == 1) return whole;
+    return std::make_unique<PartReader>(std::move(whole), expert * source.rows, source.rows);
 }
 
 }  // namespace halftone

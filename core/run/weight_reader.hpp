@@ -41,11 +41,15 @@ class WeightReader {
 // A tensor of plain numbers, as a matrix of so many columns; cols divides its elements.
 std::unique_ptr<WeightReader> open_reader(const Checkpoint&, const Tensor&, uint64_t cols);
 
-// A quantized layer, in the basis in which it was before it was quantized. Loads its companions: Exit::input
-// if they make no sense.
+// A quantized layer, in the basis in which it was before it was quantized, experts below each other. Loads
+// its companions: Exit::input if they make no sense.
 std::unique_ptr<WeightReader> open_reader(const Checkpoint&, std::shared_ptr<const StoredMatrix>);
 
-// The source of a planned matrix, stored as plain numbers or quantized.
+// The source of a planned matrix, stored as plain numbers or quantized. The matrices of a stack of experts
+// lie below each other.
 std::unique_ptr<WeightReader> open_reader(const Plan&, const PlannedTensor&);
+
+// One matrix of it.
+std::unique_ptr<WeightReader> open_reader(const Plan&, const PlannedTensor&, uint64_t expert);
 
 }  // namespace halftone

@@ -6,6 +6,7 @@
 
 #include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/float8.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
@@ -80,10 +81,9 @@ toolbox::ScaleGroups groups(const ht_source& source, const Choice& choice) {
 }
 
 toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit) {
-    if (source.rank != 2 || source.experts != 1)
-        throw Refused("fp8 takes plain matrices, and this has " + std::to_string(source.rank) +
-                      " dimensions");
-    if (source.rows == 0 || source.cols == 0) throw Refused("it has no elements");
+    const bool as_loaders_stack = source.dialect == HT_DIALECT_COMFY && choice.per == ScalePer::tensor;
+    toolbox::demand_matrix(source, "fp8",
+                           as_loaders_stack ? toolbox::Stacks::taken : toolbox::Stacks::refused);
     if (source.dialect == HT_DIALECT_BITSANDBYTES) throw Refused("bitsandbytes stores no fp8 weights");
     if (source.dialect == HT_DIALECT_LEGACY &&
         (choice.element != ElementType::e4m3fn || choice.per != ScalePer::tensor))

@@ -42,7 +42,7 @@ std::string place(const Matrix& matrix, size_t i) {
 Outcome snapping(Trial& trial) {
     const Grid& grid = trial.written.grid;
     for (const Matrix& x : trial.probes()) {
-        std::vector<std::byte> bytes(trial.plan->weight_slice_bytes());
+        std::vector<std::byte> bytes(trial.plan->weight_bytes());
         trial.plan->encode(grid, x.region(), x.view(), bytes);
         const Matrix expected = trial.decoded(grid, bytes), found = snap(trial, grid, x);
         for (size_t i = 0; i < x.values.size(); ++i)

@@ -87,7 +87,7 @@ Bands random_bands(Random& random, const FormatPlan& plan) {
 
 Written write(const FormatPlan& plan, const Matrix& matrix, const Writing& how) {
     const ht_facts& facts = plan.facts();
-    Written written{plan.make_grid(), std::vector<std::byte>(plan.weight_slice_bytes(), how.fill), {}};
+    Written written{plan.make_grid(), std::vector<std::byte>(plan.weight_bytes(), how.fill), {}};
     const bool early = facts.flags & HT_FACT_ENCODE_BEFORE_SEAL;
     const uint64_t granules = (matrix.rows + facts.granule_rows - 1) / facts.granule_rows;
     const auto bands = [&](const auto& work) { each_band(how.bands, matrix.rows, matrix.cols, work); };

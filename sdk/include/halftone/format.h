@@ -54,7 +54,10 @@ typedef struct ht_source {
     uint64_t shape[HT_MAX_RANK]; /* as in the checkpoint; the first `rank` count */
     uint32_t rank;
     uint32_t reserved;
-    uint64_t experts, rows, cols; /* what one grid covers: rows x cols; experts is 1 for a plain matrix */
+    uint64_t experts, rows, cols; /* a plan is of one matrix, rows x cols; experts is 1 unless the tensor is a
+                                     stack of so many matrices. The host then makes a grid for each, stacks
+                                     what is stored of them below a leading dimension, and adds the number to
+                                     the description. Refuse where no loader takes stacks stored so */
 } ht_source;
 
 /* What a stored tensor is. Equal roles correspond across dialects. */

@@ -138,8 +138,9 @@ TEST(PlanOfFp8, RefusesWhatItCannotStoreAndSaysWhy) {
     EXPECT_EQ("fp8 takes plain matrices, and this has 4 dimensions", reason(conv));
     ht_source experts = source_of(2, 2);
     experts.rank = 3;
-    experts.experts = 8;
     EXPECT_EQ("fp8 takes plain matrices, and this has 3 dimensions", reason(experts));
+    experts.experts = 8;
+    EXPECT_EQ("no loader takes stacks of experts that are stored so", reason(experts, "e4m3fn", "row"));
     EXPECT_EQ("it has no elements", reason(source_of(0, 8)));
     EXPECT_EQ("it has no elements", reason(source_of(8, 0)));
     EXPECT_EQ("bitsandbytes stores no fp8 weights", reason(source_of(2, 2, HT_DIALECT_BITSANDBYTES)));

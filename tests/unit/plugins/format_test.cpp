@@ -71,7 +71,7 @@ std::vector<std::byte> stored(const FormatPlan& plan, Matrix matrix, uint64_t gr
     }
     bands([&](const ht_region& region) { plan.fit_band(region, matrix.view(region.row), nullptr, grid); });
     plan.fit_seal(grid);
-    std::vector<std::byte> bytes(plan.weight_slice_bytes());
+    std::vector<std::byte> bytes(plan.weight_bytes());
     bands([&](const ht_region& region) {
         const std::span<std::byte> band =
             std::span(bytes).subspan(plan.band_offset(region.row), plan.band_bytes(region.row, region.rows));

@@ -249,7 +249,7 @@ TEST(EveryOptimizer, WorksOnEveryFormatAndObjective) {
                 if (optimizer != "integral") few = whole("iterations", 30);
                 const RoundingResult result = run(optimizer, task_for(stored, weights, objective), few);
                 EXPECT_LE(result.best.loss, result.nearest.loss);
-                EXPECT_EQ(result.codes.size(), stored.plan->weight_slice_bytes());
+                EXPECT_EQ(result.codes.size(), stored.plan->weight_bytes());
             }
         }
 }

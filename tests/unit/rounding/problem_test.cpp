@@ -12,7 +12,7 @@ namespace halftone::rounding_test {
 namespace {
 
 std::vector<std::byte> encoded(const Stored& stored, const Matrix& values) {
-    std::vector<std::byte> bytes(stored.plan->weight_slice_bytes());
+    std::vector<std::byte> bytes(stored.plan->weight_bytes());
     stored.plan->encode(stored.grid, {0, 0, values.rows(), values.cols()}, view_of(values), bytes);
     return bytes;
 }
