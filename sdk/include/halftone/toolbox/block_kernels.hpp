@@ -161,7 +161,7 @@ static void encode_blocks(const float* x, size_t n, const float* pre, uint8_t* b
     static_assert(block_chunk % length == 0);
     float by[block_chunk];
     uint8_t codes[block_chunk];
-    for (; n > 0; x += block_chunk, pre += block_chunk / length) {
+    while (n > 0) {
         const size_t count = n < block_chunk ? n : block_chunk, blocks = (count + length - 1) / length;
         spread<Blocks>(pre, blocks, by);
         HT_INDEPENDENT
@@ -179,7 +179,7 @@ static void encode_blocks(const float* x, size_t n, const float* pre, uint8_t* b
                 bytes[k] = two_nibbles(codes[2 * k], codes[2 * k + 1], Blocks::packing);
             bytes += blocks * length / 2;
         }
-        n -= count;
+        x += count, pre += blocks, n -= count;
     }
 }
 
@@ -189,7 +189,7 @@ static void decode_blocks(const uint8_t* bytes, size_t n, const float* post, flo
     using Code = typename Blocks::Element::Code;
     float by[block_chunk];
     uint8_t codes[block_chunk];
-    for (; n > 0; values += block_chunk, post += block_chunk / length) {
+    while (n > 0) {
         const size_t count = n < block_chunk ? n : block_chunk, blocks = (count + length - 1) / length;
         spread<Blocks>(post, blocks, by);
         if constexpr (Blocks::packing == Packing::bytes) {
@@ -205,7 +205,7 @@ static void decode_blocks(const uint8_t* bytes, size_t n, const float* post, flo
         HT_INDEPENDENT
         for (size_t k = 0; k < count; ++k)
             values[k] = Blocks::Element::decode(static_cast<Code>(codes[k])) * by[k];
-        n -= count;
+        values += count, post += blocks, n -= count;
     }
 }
 
