@@ -5,6 +5,7 @@
 
 #include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/int4.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
@@ -22,11 +23,8 @@ constexpr const char* linear_names[] = {"int8", "int4", nullptr};
 constexpr uint64_t run_of_loaders = 64;  // what their kernels take at a time
 
 toolbox::ScalarFormat::Parts parts(const ht_source& source, uint64_t most, toolbox::ScaleFit fit) {
-    if (source.rank != 2 || source.experts != 1)
-        throw Refused("convrot_w4a4 takes plain matrices, and this has " + std::to_string(source.rank) +
-                      " dimensions");
+    toolbox::demand_matrix(source, "convrot_w4a4", toolbox::Stacks::taken);
     const uint64_t rows = source.rows, cols = source.cols;
-    if (rows == 0 || cols == 0) throw Refused("it has no elements");
     if (source.dialect != HT_DIALECT_COMFY) throw Refused("convrot_w4a4 has no other layout than ComfyUI's");
     if (source.wants & HT_WANTS_COLUMNS)
         throw Refused("loaders tell the model by its number of columns, which two codes in a byte halve");

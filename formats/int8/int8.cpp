@@ -6,6 +6,7 @@
 
 #include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/int8.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/rotation.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
@@ -43,6 +44,10 @@ Choice chosen(const ht_source& source, const Options& options) {
     if (options.choice("rotation") == "none") return choice;
     if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
     const uint64_t most = toolbox::wanted_rotation(options);
+    if (source.experts > 1) {
+        choice.remark = "unrotated: loaders do not rotate for stacks of experts";
+        return choice;
+    }
     choice.rotation = toolbox::rotation_group(source.cols, most);
     if (choice.rotation == 0)  // the marker says so, too
         choice.remark = most < 16 ? "unrotated: 4 does not divide the columns"
@@ -51,11 +56,10 @@ Choice chosen(const ht_source& source, const Options& options) {
 }
 
 toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit) {
-    if (source.rank != 2 || source.experts != 1)
-        throw Refused("int8 takes plain matrices, and this has " + std::to_string(source.rank) +
-                      " dimensions");
+    const bool as_loaders_stack = source.dialect == HT_DIALECT_COMFY && !has_blocks(choice.layout);
+    toolbox::demand_matrix(source, "int8",
+                           as_loaders_stack ? toolbox::Stacks::taken : toolbox::Stacks::refused);
     const uint64_t rows = source.rows, cols = source.cols;
-    if (rows == 0 || cols == 0) throw Refused("it has no elements");
     if (source.dialect == HT_DIALECT_BITSANDBYTES) throw Refused("bitsandbytes stores INT8 in another way");
     if (has_blocks(choice.layout)) toolbox::demand_whole_blocks(cols, choice.block, "columns");
     if (choice.layout == Layout::block) toolbox::demand_whole_blocks(rows, choice.block, "rows");

@@ -75,6 +75,28 @@ TEST_F(Experts, AreStoredAsTheirMatricesAreBelowALeadingDimension) {
     EXPECT_EQ(out.find("conv.weight")->dtype, HT_DTYPE_BF16) << "a convolution is no stack of experts";
 }
 
+// Each of these by the options that its loaders know stacks for.
+TEST_F(Experts, AreStackedInEveryLayoutThatLoadersKnow) {
+    const std::vector<std::pair<std::string, std::vector<std::string>>> layouts = {
+        {"format = \"int8\"\nscaling = \"tensor\"\n", {".weight", ".weight_scale"}},
+        {"format = \"int8\"\nscaling = \"row\"\n", {".weight", ".weight_scale"}},
+        {"format = \"nvfp4\"\n", {".weight", ".weight_scale", ".weight_scale_2"}},
+        {"format = \"mxfp8\"\n", {".weight", ".weight_scale"}},
+        {"format = \"convrot_w4a4\"\n", {".weight", ".weight_scale"}}};
+    int files = 0;
+    for (const auto& [quantize, suffixes] : layouts) {
+        SCOPED_TRACE(quantize);
+        const std::string out = "out" + std::to_string(++files) + ".safetensors";
+        const Finished done = run("in.safetensors", out, quantize + "on_refusal = \"error\"\n");
+        ASSERT_EQ(done.code, 0) << done.err;
+        for (const std::string& suffix : suffixes)
+            expect_stacked(open(out), suffix);
+        const Finished compared = halftone({"compare", (folder_ / "in.safetensors").string(),
+                                            (folder_ / out).string(), "--fail-above", "relmse=0.03"});
+        EXPECT_EQ(compared.code, 0) << compared.out << compared.err;
+    }
+}
+
 TEST_F(Experts, AreLearnedOneByOne) {
     ASSERT_EQ(run("in.safetensors", "out.safetensors", "format = \"fp8\"\noptimizer = \"integral\"\n").code,
               0);

@@ -16,6 +16,7 @@
 
 #include <halftone/toolbox/bitsandbytes_state.hpp>
 #include <halftone/toolbox/codebook.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
@@ -165,11 +166,8 @@ class CodebookFormat : public ScalarFormat {
     static Parts parts(const ht_source& source, uint64_t block, bool nested, ScaleFit fit,
                        const Codebook& codebook) {
         const std::string type(codebook.type);
-        if (source.rank != 2 || source.experts != 1)
-            throw Refused(type + " takes plain matrices, and this has " + std::to_string(source.rank) +
-                          " dimensions");
+        demand_matrix(source, type, Stacks::refused);
         const uint64_t n = source.rows * source.cols;
-        if (n == 0) throw Refused("it has no elements");
         if (source.dialect == HT_DIALECT_LEGACY) throw Refused(type + " has no legacy layout");
         if (source.wants & (HT_WANTS_ROWS | HT_WANTS_COLUMNS))
             throw Refused("loaders tell the model by this matrix' shape, and " + type + " stores it flat");

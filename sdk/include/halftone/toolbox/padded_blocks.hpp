@@ -17,6 +17,7 @@
 
 #include <halftone/toolbox/block_kernels.hpp>
 #include <halftone/toolbox/blocked_scales.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
@@ -233,10 +234,7 @@ class PaddedBlocks : public ScalarFormat {
 
     void refuse_unless_it_fits(bool pad) const {
         const uint64_t rows = source_.rows, cols = source_.cols;
-        if (source_.rank != 2 || source_.experts != 1)
-            throw Refused(std::string(kind_.name) + " takes plain matrices, and this has " +
-                          std::to_string(source_.rank) + " dimensions");
-        if (rows == 0 || cols == 0) throw Refused("it has no elements");
+        demand_matrix(source_, kind_.name, Stacks::taken);
         if (source_.dialect != HT_DIALECT_COMFY)
             throw Refused(std::string(kind_.name) + " has no other layout than ComfyUI's");
         if (source_.wants & HT_WANTS_COLUMNS && packed())
