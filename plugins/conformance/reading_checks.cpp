@@ -197,7 +197,10 @@ Outcome refusing(Trial& trial) {
         try {
             const Recognized found = trial.format.recognize(bad.layer);
             const auto plan = trial.format.prepare(found.source, found.options);
-            if (bad.layer.marker == good.marker && sizes_differ(*plan, bad.layer)) continue;
+            // What lacks a tensor may be whole, of options that store none.
+            const bool whole =
+                bad.layer.parts.size() < good.parts.size() && plan->stored().size() == bad.layer.parts.size();
+            if (bad.layer.marker == good.marker && (whole || sizes_differ(*plan, bad.layer))) continue;
             broken("recognize() takes a layer {} for its own ({})", bad.what,
                    circumstances(found.source, found.options));
         } catch (const Refusal& refusal) {

@@ -12,6 +12,7 @@ import sys
 import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
+import asym_references
 import codebook_references
 import convrot_references
 import int8_references
@@ -88,6 +89,7 @@ FILES = {
     "fp4_matrices.txt": functools.partial(codebook_references.write_golden, "fp4"),
     "nvfp4_matrices.txt": nvfp4_references.write_golden,
     "convrot_w4a4_matrices.txt": convrot_references.write_golden,
+    "asym_w4a8_int8_matrices.txt": asym_references.write_golden,
 }
 
 

@@ -204,6 +204,7 @@ class Plan {
         return grid;
     }
     void seal(const Grid& grid) const {
+        if (!table().fit_seal) return;
         Reported reported;
         reported.check(table().fit_seal(plan_, grid.get(), reported));
     }
