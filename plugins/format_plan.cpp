@@ -29,7 +29,7 @@ Json FormatPlan::description() const {
     Json description = told();
     const bool named = !description.empty() && description.begin().key() == "format" &&
                        description.begin().value().is_string();
-    if (!named && (source_.dialect == HT_DIALECT_COMFY || !description.empty()))
+    if (!named && !description.empty())
         fail(Exit::plugin, library_->culprit(), "its description does not start with \"format\": {}",
              description.dump());
     if (watch_ == Watch::yes && description != told())

@@ -43,7 +43,8 @@ DequantizeSettings settings_from(const Arguments& arguments) {
 std::string formats_before(const Plan& plan) {
     std::map<std::string, uint64_t> layers;
     for (const PlannedTensor& planned : plan.tensors)
-        if (planned.stored) ++layers[planned.stored->shown];
+        if (planned.action == Action::cast)
+            ++layers[planned.stored ? planned.stored->shown : "8-bit floating point without a scale"];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
         parts.push_back(fmt::format("{} {} {}", plural(count, "layer"), count == 1 ? "was" : "were", shown));

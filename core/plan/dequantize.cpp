@@ -49,11 +49,17 @@ class Dequantizer {
             changes_.touched.insert(layer.name);
             matrices_.emplace(matrix->weight->name, std::move(matrix));
         }
-        if (matrices_.empty())
+        if (matrices_.empty() && std::ranges::none_of(plan_.checkpoint->tensors(), is_unscaled))
             throw Error(Exit::usage, os::utf8(settings_.input), "holds no quantized layer",
                         "'halftone inspect' shows what a file holds");
         for (std::string& marker : whole_file_markers(*plan_.checkpoint))
             companions_.insert(std::move(marker));
+    }
+
+    // Numbers of 8 bits that were cast, with no scale: they are what they are, and few programs compute with
+    // them.
+    static bool is_unscaled(const Tensor& tensor) {
+        return tensor.dtype == HT_DTYPE_F8_E4M3 || tensor.dtype == HT_DTYPE_F8_E5M2;
     }
 
     // Older files have scales beside layers that were never quantized, too.
@@ -76,6 +82,10 @@ class Dequantizer {
         } else if (companions_.contains(source.name) || is_dummy(source.name)) {
             planned.action = Action::remove;
             planned.reason = planned.reason_class = "belonged to a quantized layer";
+        } else if (is_unscaled(source)) {
+            planned.action = Action::cast;
+            planned.reason = "was cast to 8 bits, without a scale";
+            planned.outputs.push_back(output_of_kept(source, settings_.dtype));
         } else {
             planned.reason = planned.reason_class = "not quantized";
             planned.outputs.push_back(output_of_kept(source, source.dtype));

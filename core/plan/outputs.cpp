@@ -68,8 +68,9 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
         else
             result.outputs.push_back(std::move(output));
     }
-    if (dialect == HT_DIALECT_COMFY && form != MetadataForm::header) {
-        const std::string text = python_json(plan.description());
+    const Json description = plan.description();
+    if (dialect == HT_DIALECT_COMFY && form != MetadataForm::header && !description.empty()) {
+        const std::string text = python_json(description);
         result.outputs.push_back(
             constant(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, bytes_of(text)));
     }

@@ -245,8 +245,10 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     for (PlannedOutput& claim : new_file_claims(std::move(outputs.whole_file), layer))
         result.outputs.push_back(std::move(claim));
     changes_.touched.insert(layer);
-    if (dialect_ == HT_DIALECT_COMFY && plan_.pipeline.output.metadata != MetadataForm::tensor)
-        changes_.written[layer] = result.plan->description();
+    const Json description = result.plan->description();
+    if (dialect_ == HT_DIALECT_COMFY && plan_.pipeline.output.metadata != MetadataForm::tensor &&
+        !description.empty())
+        changes_.written[layer] = description;
     warn_about(treatment, *result.plan);
     learn(result, layer, treatment);
     return result;

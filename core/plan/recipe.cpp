@@ -54,7 +54,7 @@ std::string add_recipe(Metadata& metadata, Pipeline effective, const std::vector
     Json result;
     result["quantized"] = totals.quantized;
     result["kept"] = totals.kept;
-    result["cast"] = totals.cast;
+    result["narrowed"] = totals.cast;
     result["removed"] = totals.removed;
     result["bytes_before"] = totals.bytes_before;
     result["bytes_after"] = totals.bytes_after;

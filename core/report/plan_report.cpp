@@ -17,7 +17,7 @@ std::string_view name(Action action) {
         case Action::keep:
             return "keep";
         case Action::cast:
-            return "cast";
+            return "narrow";
         case Action::remove:
             return "remove";
     }
@@ -45,7 +45,7 @@ std::string totals_text(const Plan& plan) {
     const PlanTotals& totals = plan.totals;
     std::string text = fmt::format("{}: {} quantized, {} kept", plural(plan.tensors.size(), "tensor"),
                                    text::grouped(totals.quantized), text::grouped(totals.kept));
-    if (totals.cast) text += fmt::format(", {} cast", text::grouped(totals.cast));
+    if (totals.cast) text += fmt::format(", {} narrowed", text::grouped(totals.cast));
     if (totals.removed) text += fmt::format(", {} removed", text::grouped(totals.removed));
     text += fmt::format("\n{} -> {} ({})\n", text::bytes(totals.bytes_before),
                         text::bytes(totals.bytes_after), percent(totals.bytes_after, totals.bytes_before));
@@ -137,7 +137,7 @@ Json plan_json(const Plan& plan) {
     Json sums;
     sums["quantized"] = totals.quantized;
     sums["kept"] = totals.kept;
-    sums["cast"] = totals.cast;
+    sums["narrowed"] = totals.cast;
     sums["removed"] = totals.removed;
     sums["bytes_before"] = totals.bytes_before;
     sums["bytes_after"] = totals.bytes_after;

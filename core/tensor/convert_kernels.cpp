@@ -5,13 +5,15 @@
 
 #include <cstring>
 
+#include <halftone/toolbox/float16.hpp>
+
 namespace halftone::HALFTONE_CPU_LEVEL {
 
 namespace {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "elements are loaded as they are stored");
 
-constexpr uint32_t float_exponent = 0x7F800000;
+using toolbox::bits_of, toolbox::float_of, toolbox::float_exponent, toolbox::rebiased;
 
 template <class Stored>
 Stored load(const unsigned char* from, size_t i) {
@@ -25,37 +27,14 @@ void store(Stored value, unsigned char* to, size_t i) {
     std::memcpy(to + i * sizeof value, &value, sizeof value);
 }
 
-uint32_t bits_of(float value) {
-    return __builtin_bit_cast(uint32_t, value);
-}
-
-float float_of(uint32_t bits) {
-    return __builtin_bit_cast(float, bits);
-}
-
-// A small float whose exponent and mantissa stand where float32 has them, without the sign. `rebias` is how
-// much larger the exponent field of float32 is, in its place. A subnormal number is put below an implicit
-// one, which is then taken away again: exact, and no float32 on the way is subnormal, so that flush-to-zero
-// modes do not matter. Others have nothing taken away, so that the arithmetic stands outside of every choice;
-// inside, gcc would not make vector code.
-uint32_t rebiased(uint32_t magnitude, uint32_t rebias) {
-    constexpr uint32_t least_normal = 1u << 23;
-    const bool normal = magnitude >= least_normal;
-    const uint32_t one = normal ? 0 : least_normal + rebias;
-    return bits_of(float_of(magnitude + (normal ? rebias : one)) - float_of(one));
-}
-
 struct Bf16 {
     using Stored = uint16_t;
-    static uint32_t widened(uint16_t x) { return uint32_t{x} << 16; }
+    static uint32_t widened(uint16_t x) { return bits_of(toolbox::bf16_value(x)); }
 };
 
 struct F16 {
     using Stored = uint16_t;
-    static uint32_t widened(uint16_t x) {
-        const uint32_t magnitude = (x & 0x7FFFu) << 13, sign = (x & 0x8000u) << 16;
-        return sign | rebiased(magnitude, magnitude >= 31u << 23 ? 224u << 23 : 112u << 23);
-    }
+    static uint32_t widened(uint16_t x) { return bits_of(toolbox::f16_value(x)); }
 };
 
 struct F8E5M2 {
@@ -104,23 +83,10 @@ uint64_t widen(const unsigned char* from, float* to, size_t n) {
 }
 
 uint16_t to_bf16_bits(float value) {
-    const uint32_t bits = bits_of(value);
-    const uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-    return static_cast<uint16_t>((bits & 0x7FFFFFFF) > float_exponent ? 0x7FC0 : rounded);
+    return toolbox::bf16_bits(value);
 }
-
 uint16_t to_f16_bits(float value) {
-    const uint32_t bits = bits_of(value), magnitude = bits & 0x7FFFFFFF, sign = bits >> 16 & 0x8000;
-    // Adding a power of two whose own steps are as wide as those of float16 at `value` rounds it to them.
-    // Float16 has the same steps below 2^-14 as right above. All that is too large becomes 2^16, which comes
-    // out as infinity.
-    constexpr uint32_t least_normal = 113u << 23, too_large = 143u << 23;
-    const uint32_t finite = magnitude < too_large ? magnitude : too_large;
-    const uint32_t field = finite & float_exponent, exponent = field > least_normal ? field : least_normal;
-    const uint32_t coarse = exponent + (13u << 23);
-    const uint32_t steps = bits_of(float_of(finite) + float_of(coarse)) - coarse;
-    const uint32_t nan = magnitude > float_exponent ? 0x200 | (magnitude >> 13 & 0x3FF) : 0;
-    return static_cast<uint16_t>(sign | nan | (steps + ((exponent - least_normal) >> 13)));
+    return toolbox::f16_bits(value);
 }
 
 template <uint16_t narrowed(float)>

@@ -76,7 +76,9 @@ Outcome recognizing(Trial& trial) {
     try {
         found = trial.format.recognize(as_found(trial));
     } catch (const Refusal& refusal) {
-        trial.refusal = refusal.what();
+        // A weight without marker and companions is a plain tensor, of which hosts ask nobody.
+        if (trial.plan->stored().size() > 1 || !trial.plan->description().empty())
+            trial.refusal = refusal.what();
         return Outcome::not_applicable;
     }
     const MatrixSource& source = found.source;

@@ -231,6 +231,47 @@ TEST_F(ReadBack, ShardedInputWithAScaleInAnotherShardThanItsWeight) {
     EXPECT_EQ(values_of(out(), "a.weight"), (Values{0.5, 1, -2, 0.25}));
 }
 
+// What a cast left: no marker and no scale, but few programs compute with 8 bits.
+TEST_F(ReadBack, NumbersCastTo8BitsAreWhatTheyAre) {
+    write({four_codes("a.weight"), four_codes("norm"),
+           float_tensor("b.weight", HT_DTYPE_BF16, {1, 2}, Values{3, 4})});
+    const Finished finished = dequantize();
+    ASSERT_EQ(finished.code, 0) << finished.err;
+    EXPECT_NE(finished.out.find("2 layers were 8-bit floating point without a scale"), std::string::npos)
+        << finished.out;
+    for (const char* name : {"a.weight", "norm"}) {
+        EXPECT_EQ(values_of(out(), name), (Values{1, 2, -4, 0.5})) << name;
+        EXPECT_EQ(out().find(name)->dtype, HT_DTYPE_BF16);
+    }
+    const Finished again = run("format = \"int8\"\nscaling = \"tensor\"\n", {"--force"});
+    ASSERT_EQ(again.code, 0) << again.err;
+    EXPECT_NE(again.err.find("source already 8-bit: a.weight"), std::string::npos) << again.err;
+    EXPECT_EQ(out().find("a.weight")->dtype, HT_DTYPE_I8);
+    // A file that is marked to have scales, and has none for some: loaders take those as they are.
+    write({four_codes("a.weight"), four_codes("c.weight"), scale("c.scale_weight", 2),
+           bytes_tensor("scaled_fp8", HT_DTYPE_F8_E4M3, {2}, {0, 0})});
+    ASSERT_EQ(dequantize({"--force"}).code, 0);
+    EXPECT_EQ(values_of(out(), "a.weight"), (Values{1, 2, -4, 0.5}));
+    EXPECT_EQ(values_of(out(), "c.weight"), (Values{2, 4, -8, 1}));
+    // But not beside a scale of a kind that nobody reads.
+    write({four_codes("a.weight"), scale("a.weight_scale_inv", 2)});
+    EXPECT_EQ(dequantize({"--force"}).code, 3);
+}
+
+TEST_F(ReadBack, ACastHasNoMarkerAndTakesOldOnesAway) {
+    write({four_codes("a.weight"), scale("a.weight_scale", 0.5F),
+           marker("a", R"({"format": "float8_e4m3fn"})")},
+          {{"_quantization_metadata",
+            R"({"format_version": "1.0", "layers": {"a": {"format": "float8_e4m3fn"}}})"}});
+    const Finished finished = run("format = \"cast\"\nto = \"f16\"\n");
+    ASSERT_EQ(finished.code, 0) << finished.err;
+    EXPECT_EQ(names_of(out()), Names{"a.weight"});
+    EXPECT_EQ(out().find("a.weight")->dtype, HT_DTYPE_F16);
+    EXPECT_EQ(values_of(out(), "a.weight"), (Values{0.5, 1, -2, 0.25}));
+    for (const auto& [key, value] : out().metadata())
+        EXPECT_NE(key, "_quantization_metadata");
+}
+
 // Granules of both sides of many sizes: what is quantized anew from one format to another has the bytes of
 // the way by dequantizing.
 TEST_F(ReadBack, FromEveryFormatToEveryOther) {
@@ -240,7 +281,9 @@ TEST_F(ReadBack, FromEveryFormatToEveryOther) {
         "format = \"int8\"\nscaling = \"row\"\nrotation = \"hadamard\"\nrotation_group = 16\n",
         "format = \"int8\"\nblock_size = 32\n",
         "format = \"nvfp4\"\n",
-        "format = \"mxfp8\"\n"};
+        "format = \"mxfp8\"\n",
+        "format = \"fp8\"\nscaling = \"block\"\nblock_size = 48\n",
+        "format = \"fp4\"\nblock_size = 32\n"};
     for (const std::string& from : formats) {
         std::filesystem::remove(folder_ / "out.safetensors");
         write({random_tensor("a.weight", HT_DTYPE_BF16, {96 * 7, 480}, 1),

@@ -13,6 +13,7 @@ import references as ref  # first: without PyTorch it ends as skipped
 
 import numpy as np
 import asym_references
+import cast_references
 import codebook_references
 import convrot_references
 import int8_references
@@ -83,6 +84,7 @@ def write_matrix(out, name, weights, element, scaling):
 FILES = {
     "fp8_casts.txt": write_casts,
     "fp8_matrices.txt": write_matrices,
+    "cast_matrices.txt": cast_references.write_golden,
     "int8_matrices.txt": int8_references.write_golden,
     "mxfp8_matrices.txt": mxfp8_references.write_golden,
     "nf4_matrices.txt": functools.partial(codebook_references.write_golden, "nf4"),

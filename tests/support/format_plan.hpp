@@ -137,7 +137,8 @@ inline ht_source source_of(uint64_t rows, uint64_t cols, ht_dialect dialect = HT
 }
 
 inline uint64_t bytes_of(const ht_stored& stored) {
-    uint64_t n = stored.dtype == HT_DTYPE_F32 ? 4 : 1;  // all that formats here store is F32 or bytes
+    const bool two = stored.dtype == HT_DTYPE_F16 || stored.dtype == HT_DTYPE_BF16;
+    uint64_t n = stored.dtype == HT_DTYPE_F32 ? 4 : two ? 2 : 1;  // formats here store nothing else
     for (uint32_t i = 0; i < stored.rank; ++i)
         n *= stored.shape[i];
     return n;
@@ -199,14 +200,14 @@ class Plan {
         }
         for (const ht_region& region : cut(all, starts)) {
             const ht_view band = from(view, region.row);
-            table().fit_band(plan_, &region, &band, weight, grid.get());
+            if (table().fit_band) table().fit_band(plan_, &region, &band, weight, grid.get());
         }
         return grid;
     }
     void seal(const Grid& grid) const {
         if (!table().fit_seal) return;
         Reported reported;
-        reported.check(table().fit_seal(plan_, grid.get(), reported));
+        if (table().fit_seal) reported.check(table().fit_seal(plan_, grid.get(), reported));
     }
 
     // From the bytes of all companions, as companions() gives them.

@@ -195,8 +195,8 @@ typedef struct ht_format {
     /* [any] The same pointer each time, valid until release(). */
     const ht_facts* (*facts)(const void* plan)HT_NOEXCEPT;
 
-    /* [any] Writes the layer's configuration, "format" first. Called more than once; says the same each time.
-     */
+    /* [any] Writes the layer's configuration, "format" first; nothing for a layer that needs no marker, since
+     * its weight is a plain tensor. Called more than once; says the same each time. */
     ht_status (*describe)(const void* plan, const ht_json* sink, ht_error*) HT_NOEXCEPT;
 
     /* [any] Is this stored layer one of mine, in any dialect? HT_OK: `options` (filled with defaults by the

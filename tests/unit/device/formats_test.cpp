@@ -80,6 +80,8 @@ std::vector<Mode> modes() {
     for (const int64_t group : {4, 64})
         add({"convrot_w4a4", {}, 1, 64, 0, HT_DIALECT_COMFY, group});
     add({"convrot_w4a4", {{"scale", "mse"}}, 1, 64});
+    for (const char* to : {"bf16", "f16", "f32", "e4m3fn", "e5m2"})
+        add({"cast", {{"to", to}}});
     add({"acme.thirds", {}});
     return all;
 }
