@@ -1,5 +1,7 @@
 #include "asym_w4a8_int8_kernels.hpp"
 
+#include <utility>
+
 #include <halftone/toolbox/hadamard.hpp>
 
 namespace halftone::asym_w4a8_int8::HALFTONE_CPU_LEVEL {
@@ -9,101 +11,173 @@ namespace {
 using toolbox::bits_of, toolbox::float_of;
 
 constexpr float least_scale = 1e-8f;
+constexpr size_t strip = 512;  // the most numbers that go through the levels together
+constexpr size_t lanes = 8;    // of the registers that PyTorch's sums are made in
+using Steps = std::make_index_sequence<15>;
 
-// Pieces that go through the levels together. Groups are 4, 8 or a multiple of 16 long.
-constexpr size_t piece = 8;
-
-HT_DEVICE float size_of(float x) {
-    return float_of(bits_of(x) & 0x7FFFFFFF);
+template <size_t... i>
+HT_DEVICE float level_of(float t, LevelView levels, std::index_sequence<i...>) {
+    float value = levels.level[0];
+    ((value = t > levels.upper[i] ? levels.level[i + 1] : value), ...);
+    return value;
+}
+template <size_t... i>
+HT_DEVICE int32_t code_of(float t, LevelView levels, std::index_sequence<i...>) {
+    int32_t code = 0;
+    ((code += t > levels.upper[i] ? 1 : 0), ...);
+    return code;
 }
 
-template <size_t n>
-HT_DEVICE void values_of(const float (&t)[n], LevelView levels, float (&values)[n]) {
-    for (size_t k = 0; k < n; ++k)
-        values[k] = levels.level[0];
-    for (size_t i = 0; i < 15; ++i) {
-        const float upper = levels.upper[i], next = levels.level[i + 1];
-        for (size_t k = 0; k < n; ++k)
-            values[k] = t[k] > upper ? next : values[k];
+// Levels that nothing can be written to meanwhile.
+struct OwnLevels {
+    float level[16], upper[16];
+    HT_DEVICE explicit OwnLevels(LevelView from) {
+        for (size_t i = 0; i < 16; ++i) {
+            level[i] = from.level[i];
+            upper[i] = from.upper[i];
+        }
     }
-}
+    HT_DEVICE operator LevelView() const { return {level, upper}; }
+};
 
 // Sums over a group as PyTorch makes them on its CPUs of 8 numbers to a register: 4 sums of registers, what
 // is left over goes to the first of them, and then number by number.
-struct GroupSum {
-    float part[4][piece] = {};
-    size_t registers, whole;
+class GroupSum {
+  public:
+    HT_DEVICE explicit GroupSum(size_t n) : whole_(n / lanes / 4 * 4) {}
 
-    HT_DEVICE explicit GroupSum(size_t n) : registers(n / piece), whole(registers / 4 * 4) {}
-    HT_DEVICE void add(size_t at, const float (&x)[piece]) {
-        float(&to)[piece] = part[at < whole ? at % 4 : 0];
-        for (size_t k = 0; k < piece; ++k)
-            to[k] += x[k];
+    // The numbers from place `first` of the group on, a multiple of the strip.
+    HT_DEVICE void add(const float* x, size_t n, size_t first) {
+        if (n < lanes)
+            for (size_t k = 0; k < n; ++k)
+                part_[0][k] = x[k];
+        for (size_t i = 0; i + lanes <= n; i += lanes) {
+            const size_t at = (first + i) / lanes;
+            float* const to = part_[at < whole_ ? at % 4 : 0];
+            for (size_t k = 0; k < lanes; ++k)
+                to[k] += x[i + k];
+        }
     }
     HT_DEVICE float total() {
-        float sum = 0;
         for (size_t i = 1; i < 4; ++i)
-            for (size_t k = 0; k < piece; ++k)
-                part[0][k] += part[i][k];
-        for (size_t k = 0; k < piece; ++k)
-            sum += part[0][k];
+            for (size_t k = 0; k < lanes; ++k)
+                part_[0][k] += part_[i][k];
+        float sum = 0;
+        for (size_t k = 0; k < lanes; ++k)
+            sum += part_[0][k];
         return sum;
     }
+
+  private:
+    float part_[4][lanes] = {};
+    size_t whole_;
 };
 
-// visit(place, x, n) for pieces; a shorter one is filled up with zeros.
-template <class Visit>
-HT_DEVICE void each_piece(const float* x, size_t n, Visit visit) {
-    for (size_t i = 0; i < n; i += piece) {
-        float part[piece] = {};
-        const size_t m = n - i < piece ? n - i : piece;
-        for (size_t k = 0; k < m; ++k)
-            part[k] = x[i + k];
-        visit(i, part, m);
+HT_DEVICE float sum_of_group(const float* x, size_t n) {
+    if (n != 2 * lanes) {
+        GroupSum sum(n);
+        sum.add(x, n, 0);
+        return sum.total();
     }
+    float part[lanes], sum = 0;  // the same for the usual length
+    for (size_t k = 0; k < lanes; ++k)
+        part[k] = x[k] + x[k + lanes];
+    for (size_t k = 0; k < lanes; ++k)
+        sum += part[k];
+    return sum;
 }
 
 float largest(const float* x, size_t n) {
-    uint32_t most = 0;
+    int32_t most = 0;
     for (size_t i = 0; i < n; ++i) {
-        const uint32_t size = bits_of(x[i]) & 0x7FFFFFFF;
+        const auto size = static_cast<int32_t>(bits_of(x[i]) & 0x7FFFFFFF);
         most = size > most ? size : most;
     }
-    return float_of(most);
+    return float_of(static_cast<uint32_t>(most));
 }
 
-// Least squares between codes given and scales found, twice.
-float fit(const float* x, size_t n, LevelView book, float* most) {
-    const float amax = largest(x, n);
-    float scale = amax > least_scale ? amax : least_scale;
-    for (int round = 0; round < 2; ++round) {
-        GroupSum products(n), squares(n);
-        each_piece(x, n, [&](size_t i, const float(&part)[piece], size_t m) {
-            float t[piece], c[piece], product[piece], square[piece];
-            for (size_t k = 0; k < piece; ++k)
-                t[k] = part[k] / scale;
-            values_of(t, book, c);
-            for (size_t k = 0; k < piece; ++k) {
-                product[k] = k < m ? part[k] * c[k] : 0;
-                square[k] = k < m ? c[k] * c[k] : 0;
-            }
-            products.add(i / piece, product);
-            squares.add(i / piece, square);
-        });
-        const float below = squares.total(), found = products.total() / (below > 1e-8f ? below : 1e-8f);
-        if (found <= float_of(0x7F7FFFFF)) scale = found > least_scale ? found : least_scale;
+// The levels that numbers go to, each with its scale.
+HT_DEVICE void levels_of(const float* x, const float* scales, size_t n, const OwnLevels& levels,
+                         float* values) {
+    HT_INDEPENDENT
+    for (size_t i = 0; i < n; ++i)
+        values[i] = level_of(x[i] / scales[i], levels, Steps());
+}
+
+HT_DEVICE void spread(const float* scales, size_t groups, size_t group, float* to) {
+    for (size_t k = 0; k < groups; ++k)
+        for (size_t i = 0; i < group; ++i)
+            to[k * group + i] = scales[k];
+}
+
+HT_DEVICE float refitted(float scale, float products, float squares) {
+    const float found = products / (squares > 1e-8f ? squares : 1e-8f);
+    if (!(found <= float_of(0x7F7FFFFF))) return scale;
+    return found > least_scale ? found : least_scale;
+}
+
+// Least squares between codes given and scales found, twice; of so many whole groups that they fit a strip,
+// or of one that is longer.
+HT_DEVICE float fit_groups(const float* x, size_t groups, size_t group, const OwnLevels& book,
+                           float* scales) {
+    float by[strip], value[strip], product[strip];
+    const size_t n = groups * group, at_once = n < strip ? n : strip;
+    for (size_t k = 0; k < groups; ++k) {
+        const float amax = largest(x + k * group, group);
+        scales[k] = amax > least_scale ? amax : least_scale;
     }
-    float farthest = 0;
-    each_piece(x, n, [&](size_t, const float(&part)[piece], size_t m) {
-        float t[piece], c[piece];
-        for (size_t k = 0; k < piece; ++k)
-            t[k] = part[k] / scale;
-        values_of(t, book, c);
-        for (size_t k = 0; k < m; ++k)
-            farthest = size_of(c[k]) > farthest ? size_of(c[k]) : farthest;
-    });
-    *most = farthest * scale;
-    return scale;
+    for (int round = 0; round < 2; ++round) {
+        if (groups > 1 || n <= strip) {
+            spread(scales, groups, group, by);
+            levels_of(x, by, n, book, value);
+            HT_INDEPENDENT
+            for (size_t i = 0; i < n; ++i) {
+                product[i] = x[i] * value[i];
+                value[i] = value[i] * value[i];
+            }
+            for (size_t k = 0; k < groups; ++k) {
+                scales[k] = refitted(scales[k], sum_of_group(product + k * group, group),
+                                     sum_of_group(value + k * group, group));
+            }
+            continue;
+        }
+        GroupSum products(group), squares(group);
+        spread(scales, 1, at_once, by);
+        for (size_t first = 0, m = 0; first < n; first += m) {
+            m = n - first < strip ? n - first : strip;
+            levels_of(x + first, by, m, book, value);
+            for (size_t i = 0; i < m; ++i) {
+                product[i] = x[first + i] * value[i];
+                value[i] = value[i] * value[i];
+            }
+            products.add(product, m, first);
+            squares.add(value, m, first);
+        }
+        scales[0] = refitted(scales[0], products.total(), squares.total());
+    }
+    float most = 0;
+    spread(scales, groups, groups > 1 ? group : at_once, by);
+    for (size_t first = 0, m = 0; first < n; first += m) {
+        m = n - first < strip ? n - first : strip;
+        levels_of(x + first, by, m, book, value);
+        for (size_t i = 0; i < m; ++i)
+            value[i] *= by[i];
+        const float found = largest(value, m);
+        most = found > most ? found : most;
+    }
+    return most;
+}
+
+float fit(const float* x, size_t groups, size_t group, LevelView codebook, float* scales) {
+    const OwnLevels book(codebook);
+    const size_t together = group < strip ? strip / group : 1;
+    float most = 0;
+    for (size_t k = 0, m = 0; k < groups; k += m) {
+        m = groups - k < together ? groups - k : together;
+        const float found = fit_groups(x + k * group, m, group, book, scales + k);
+        most = found > most ? found : most;
+    }
+    return most;
 }
 
 HT_DEVICE float in_steps(float x, float step, float offset) {
@@ -111,17 +185,10 @@ HT_DEVICE float in_steps(float x, float step, float offset) {
 }
 
 void encode(const float* x, size_t n, float step, float offset, LevelView levels, uint8_t* codes) {
-    each_piece(x, n, [&](size_t i, const float(&part)[piece], size_t m) {
-        float t[piece];
-        int32_t code[piece] = {};
-        for (size_t k = 0; k < piece; ++k)
-            t[k] = in_steps(part[k], step, offset);
-        for (size_t j = 0; j < 15; ++j)
-            for (size_t k = 0; k < piece; ++k)
-                code[k] += t[k] > levels.upper[j] ? 1 : 0;
-        for (size_t k = 0; k < m; ++k)
-            codes[i + k] = static_cast<uint8_t>(code[k]);
-    });
+    const OwnLevels own(levels);
+    HT_INDEPENDENT
+    for (size_t i = 0; i < n; ++i)
+        codes[i] = static_cast<uint8_t>(code_of(in_steps(x[i], step, offset), own, Steps()));
 }
 
 void decode(const uint8_t* codes, size_t n, float step, float offset, LevelView levels, float* values) {
@@ -130,45 +197,46 @@ void decode(const uint8_t* codes, size_t n, float step, float offset, LevelView 
 }
 
 void snap(const float* x, size_t n, float step, float offset, LevelView levels, float* values) {
-    each_piece(x, n, [&](size_t i, const float(&part)[piece], size_t m) {
-        float t[piece], found[piece];
-        for (size_t k = 0; k < piece; ++k)
-            t[k] = in_steps(part[k], step, offset);
-        values_of(t, levels, found);
-        for (size_t k = 0; k < m; ++k)
-            values[i + k] = found[k] * step + offset;
-    });
+    const OwnLevels own(levels);
+    HT_INDEPENDENT
+    for (size_t i = 0; i < n; ++i)
+        values[i] = level_of(in_steps(x[i], step, offset), own, Steps()) * step + offset;
 }
 
 void around(const float* x, size_t n, float step, float offset, LevelView levels, float* lo, float* hi) {
-    const float least = levels.level[0] * step + offset, most = levels.level[15] * step + offset;
+    float value[16];
+    for (size_t j = 0; j < 16; ++j)
+        value[j] = levels.level[j] * step + offset;
+    HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i) {
         const float at = x[i];
-        float less = least, more = most;
+        float less = value[0], more = value[15];
         for (size_t j = 0; j < 16; ++j) {
-            const float value = levels.level[j] * step + offset;
-            less = value <= at && value > less ? value : less;
-            more = value >= at && value < more ? value : more;
+            less = value[j] <= at && value[j] > less ? value[j] : less;
+            more = value[j] >= at && value[j] < more ? value[j] : more;
         }
-        lo[i] = at > most ? most : less;
-        hi[i] = at < least ? least : more;
+        lo[i] = at > value[15] ? value[15] : less;
+        hi[i] = at < value[0] ? value[0] : more;
     }
 }
 
-// In steps, of what is stored.
 float squared_error(const float* x, const float* weight, size_t n, float step, LevelView levels) {
+    const OwnLevels own(levels);
     GroupSum errors(n);
-    each_piece(x, n, [&](size_t i, const float(&part)[piece], size_t m) {
-        float t[piece], found[piece], error[piece] = {};
-        for (size_t k = 0; k < piece; ++k)
-            t[k] = in_steps(part[k], step, 0);
-        values_of(t, levels, found);
-        for (size_t k = 0; k < m; ++k) {
-            const float away = t[k] - found[k], square = away * away;
-            error[k] = weight ? weight[i + k] * square : square;
+    float error[strip];
+    for (size_t first = 0, m = 0; first < n; first += m) {
+        m = n - first < strip ? n - first : strip;
+        const float* const from = x + first;
+        HT_INDEPENDENT
+        for (size_t i = 0; i < m; ++i) {
+            const float t = in_steps(from[i], step, 0), away = t - level_of(t, own, Steps());
+            error[i] = away * away;
         }
-        errors.add(i / piece, error);
-    });
+        if (weight)
+            for (size_t i = 0; i < m; ++i)
+                error[i] = weight[first + i] * error[i];
+        errors.add(error, m, first);
+    }
     return errors.total();
 }
 

@@ -17,9 +17,11 @@ std::vector<uint32_t> drawn(uint64_t numbers, uint64_t most) {
     std::vector<uint32_t> result;
     if (numbers <= most) return result;
     std::mt19937 random(0);
+    std::vector<uint32_t> times(numbers);  // how often each is drawn
     for (uint64_t i = 0; i < most; ++i)
-        result.push_back(static_cast<uint32_t>(random() % numbers));
-    std::sort(result.begin(), result.end());
+        ++times[random() % numbers];
+    for (uint32_t number = 0; number < numbers; ++number)
+        result.insert(result.end(), times[number], number);
     return result;
 }
 
