@@ -13,7 +13,6 @@
 namespace halftone {
 namespace {
 
-constexpr std::string_view header_key = "_quantization_metadata";
 constexpr std::string_view marker_suffix = ".comfy_quant";
 constexpr std::string_view state_infix = ".weight.quant_state.";  // what follows names the state's kind
 constexpr std::string_view marker_padding("\0 \t\r\n", 5);  // and in the wild all that some markers hold
@@ -69,9 +68,10 @@ JsonReader reader_of(std::string_view text, std::string where, std::string subje
 std::map<std::string, LayerConfiguration> read_header(const CheckpointFile& file) {
     std::map<std::string, LayerConfiguration> layers;
     const auto entry = std::find_if(file.metadata.begin(), file.metadata.end(),
-                                    [](const auto& one) { return one.first == header_key; });
+                                    [](const auto& one) { return one.first == quantization_metadata_key; });
     if (entry == file.metadata.end()) return layers;
-    JsonReader json = reader_of(entry->second, os::utf8(file.path), "metadata " + in_quotes(header_key));
+    JsonReader json =
+        reader_of(entry->second, os::utf8(file.path), "metadata " + in_quotes(quantization_metadata_key));
     if (json.peek() != JsonReader::Kind::object)
         json.refuse("this must be an object, not {}", name(json.peek()));
     json.begin_object();
@@ -105,6 +105,17 @@ std::optional<std::string_view> prefix_of_marker(const Tensor& tensor) {
     return dot == std::string_view::npos ? "" : name.substr(0, dot);
 }
 
+std::string whole_text(const Checkpoint& checkpoint, const Tensor& tensor) {
+    std::string text(tensor.bytes, '\0');
+    checkpoint.read(tensor, 0, std::as_writable_bytes(std::span(text)));
+    return text;
+}
+
+std::string without_padding(std::string text) {
+    text.erase(text.find_last_not_of(marker_padding) + 1);
+    return text;
+}
+
 class Search {
   public:
     explicit Search(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
@@ -119,7 +130,7 @@ class Search {
                     draft.in_header = true;
                     draft.layer.configuration = std::move(configuration.text);
                     if (configuration.too_long) draft.layer.problem = too_long("its entry in the header");
-                    draft.prove(fmt::format("header entry {}", in_quotes(header_key)),
+                    draft.prove(fmt::format("header entry {}", in_quotes(quantization_metadata_key)),
                                 std::move(configuration.label));
                 }
         for (const Tensor& tensor : checkpoint_.tensors())
@@ -130,6 +141,7 @@ class Search {
         for (auto& [name, draft] : found_) {
             if (draft.layer.evidence.empty()) continue;
             draft.layer.name = name;
+            draft.layer.in_header = draft.in_header;
             layers.push_back(std::move(draft.layer));
         }
         return layers;
@@ -191,9 +203,7 @@ class Search {
         if (tensor.bytes > largest_configuration) {
             problem = too_long("its marker");
         } else {
-            marker.text.resize(tensor.bytes);
-            checkpoint_.read(tensor, 0, std::as_writable_bytes(std::span(marker.text)));
-            marker.text.erase(marker.text.find_last_not_of(marker_padding) + 1);
+            marker.text = without_padding(whole_text(checkpoint_, tensor));
             if (marker.text.empty()) {
                 if (!is_narrow(weight->dtype)) return;
                 problem = "its marker is empty";
@@ -255,6 +265,22 @@ std::vector<std::string_view> companion_suffixes() {
     for (const Suffix& suffix : suffixes)
         result.push_back(suffix.text);
     return result;
+}
+
+std::vector<LayerMarker> layer_markers(const Checkpoint& checkpoint) {
+    std::vector<LayerMarker> markers;
+    for (const Tensor& tensor : checkpoint.tensors()) {
+        if (!tensor.name.ends_with(marker_suffix)) continue;
+        LayerMarker marker{
+            tensor.name.substr(0, tensor.name.size() - marker_suffix.size()), &tensor, {}, false};
+        if (tensor.bytes <= largest_configuration) {
+            const std::string whole = whole_text(checkpoint, tensor);
+            marker.text = without_padding(whole);
+            marker.ends_in_nul = !marker.text.empty() && whole.ends_with('\0');
+        }
+        markers.push_back(std::move(marker));
+    }
+    return markers;
 }
 
 std::vector<std::string> whole_file_markers(const Checkpoint& checkpoint) {

@@ -15,6 +15,7 @@ struct QuantizedLayer {
     std::string label;          // what the file says it is: "float8_e4m3fn"; "" if it does not say
     std::string evidence;       // the tensor or header entry that told
     std::string configuration;  // the JSON that speaks for it; "" if the file has none
+    bool in_header = false;     // the header speaks for it, whatever its marker says
     std::string problem;        // why that cannot be used: "its marker is empty"; "" if nothing is wrong
     std::vector<std::string> companions;  // whole names of the tensors beside the weight
 };
@@ -30,6 +31,18 @@ std::vector<std::string_view> companion_suffixes();
 // speak, the header wins. Exit::input if the header's quantization metadata is no JSON; a marker that is none
 // gives no label, and is told as the layer's problem.
 std::vector<QuantizedLayer> quantized_layers(const Checkpoint&);
+
+// The marker tensor of one layer.
+struct LayerMarker {
+    std::string layer;
+    const Tensor* tensor = nullptr;
+    std::string text;          // without padding at its end; "" where there is nothing else, or too much
+    bool ends_in_nul = false;  // after its text
+};
+std::vector<LayerMarker> layer_markers(const Checkpoint&);  // in ascending order of names
+
+// The header's key for what is quantized, and how.
+inline constexpr std::string_view quantization_metadata_key = "_quantization_metadata";
 
 // Tensors that mark a whole file as quantized, or all of it below their prefix: "scaled_...".
 std::vector<std::string> whole_file_markers(const Checkpoint&);

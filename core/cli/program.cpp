@@ -13,6 +13,7 @@
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
+#include "core/cli/check_command.hpp"
 #include "core/cli/command.hpp"
 #include "core/cli/compare_command.hpp"
 #include "core/cli/dequantize_command.hpp"
@@ -124,6 +125,7 @@ std::vector<Command> commands() {
             dequantize_command(),
             compare_command(),
             inspect_command(),
+            check_command(),
             synth_command(),
             plugins_command(),
             {"version", "version, ABI, build options, plugins folder", "usage: halftone version\n",

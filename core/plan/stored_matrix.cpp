@@ -39,7 +39,22 @@ bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t expe
            (tensor.bytes == stored.bytes && stored.role != HT_ROLE_WEIGHT) || may_differ_in_length(stored);
 }
 
+std::string advice_of(const std::vector<Unrecognized::Answer>& answers) {
+    if (answers.empty()) return "there are no format plugins";
+    std::string said = "what they said:";
+    for (const Unrecognized::Answer& answer : answers)
+        said += fmt::format("\n  {}: {}", answer.format, answer.reason);
+    return said;
+}
+
 }  // namespace
+
+Unrecognized::Unrecognized(const QuantizedLayer& layer, std::vector<Answer> answers)
+    : Error(Exit::input, layer.name,
+            fmt::format("is quantized{}, and no format plugin can read it",
+                        layer.label.empty() ? "" : fmt::format(" ('{}')", text::printable(layer.label))),
+            advice_of(answers)),
+      answers_(std::move(answers)) {}
 
 uint64_t StoredMatrix::held_bytes() const {
     uint64_t bytes = plan->facts().grid_bytes * experts();
@@ -106,14 +121,16 @@ struct Recognition::State {
         return found;
     }
 
+    static bool knows(const Candidate& candidate, const std::string& label) {
+        return std::ranges::find(candidate.labels, label) != candidate.labels.end();
+    }
+
     std::vector<const Candidate*> in_order(const std::string& label) const {
         std::vector<const Candidate*> order;
         for (const Candidate& candidate : candidates)
             order.push_back(&candidate);
-        const auto knows = [&](const Candidate* candidate) {
-            return std::ranges::find(candidate->labels, label) != candidate->labels.end();
-        };
-        std::ranges::stable_partition(order, knows);
+        std::ranges::stable_partition(order,
+                                      [&](const Candidate* candidate) { return knows(*candidate, label); });
         return order;
     }
 
@@ -136,14 +153,18 @@ struct Recognition::State {
         }
     }
 
-    std::shared_ptr<const StoredMatrix> made(const QuantizedLayer& layer, const Format& format,
+    std::shared_ptr<const StoredMatrix> made(const QuantizedLayer& layer,
+                                             const std::shared_ptr<const Format>& known,
                                              Recognized recognized) const {
+        const Format& format = *known;
         if (const uint64_t experts = experts_of(layer); experts > 1) {
             recognized.source.experts = experts;
             recognized.source.shape.insert(recognized.source.shape.begin(), experts);
         }
         auto matrix = std::make_shared<StoredMatrix>();
         matrix->layer = layer.name;
+        matrix->format = known;
+        matrix->options = recognized.options;
         const std::string options = recognized.options.summary();
         matrix->shown = format.id() + (options.empty() ? "" : " " + options);
         try {
@@ -161,23 +182,19 @@ struct Recognition::State {
             throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
         open_plugins();
         const FoundLayer found = found_layer(layer);
-        std::string said;
+        std::vector<Unrecognized::Answer> said;
         for (const Candidate* candidate : in_order(layer.label)) {
             std::string problem = candidate->problem;
             if (candidate->format) {
                 try {
-                    return made(layer, *candidate->format, candidate->format->recognize(found));
+                    return made(layer, candidate->format, candidate->format->recognize(found));
                 } catch (const Refusal& refusal) {
                     problem = refusal.what();
                 }
             }
-            said += fmt::format("\n  {}: {}", candidate->id, problem);
+            said.push_back({candidate->id, problem, knows(*candidate, layer.label)});
         }
-        const std::string label =
-            layer.label.empty() ? "" : fmt::format(" ('{}')", text::printable(layer.label));
-        throw Error(Exit::input, layer.name,
-                    fmt::format("is quantized{}, and no format plugin can read it", label),
-                    said.empty() ? "there are no format plugins" : "what they said:" + said);
+        throw Unrecognized(layer, std::move(said));
     }
 };
 

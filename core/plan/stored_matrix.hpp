@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/error.hpp"
 #include "core/checkpoint/quantized.hpp"
 #include "plugins/registry.hpp"
 
@@ -14,12 +15,28 @@ namespace halftone {
 struct StoredMatrix {
     std::string layer;  // the weight's name without ".weight"
     std::string shown;  // "acme.int4 block=32"
+    std::shared_ptr<const Format> format;
+    OptionValues options;
     std::shared_ptr<const FormatPlan> plan;
     const Tensor* weight = nullptr;
     std::vector<const Tensor*> parts;  // of plan->stored(), in its order; null where the file lacks one
 
     uint64_t experts() const { return plan->source().experts; }  // `plan` is of one
     uint64_t held_bytes() const;  // of memory while it is read: companions and grid
+};
+
+// No format can read a layer.
+class Unrecognized : public Error {
+  public:
+    struct Answer {
+        std::string format, reason;
+        bool knows_label;
+    };
+    Unrecognized(const QuantizedLayer&, std::vector<Answer>);
+    const std::vector<Answer>& answers() const { return answers_; }  // of the formats that were asked
+
+  private:
+    std::vector<Answer> answers_;
 };
 
 // Finds out, by asking the format plugins, how the quantized layers of a checkpoint are stored. No plugin is
@@ -30,7 +47,8 @@ class Recognition {
     ~Recognition();
 
     // Plugins with the layer's label are asked first, then the others, in the order of their ids. Exit::input
-    // if none knows the layer, with what each said, or if its tensors have other sizes than the format needs.
+    // if none knows the layer (Unrecognized), with what each said, or if its tensors have other sizes than
+    // the format needs.
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer&);
 
   private:

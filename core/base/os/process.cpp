@@ -70,6 +70,14 @@ std::filesystem::path executable() {
     return path;
 }
 
+std::filesystem::path user_config_folder() {
+    if (const auto folder = environment("XDG_CONFIG_HOME"); folder && folder->starts_with('/'))
+        return *folder;
+    if (const auto home = environment("HOME"); home && home->starts_with('/'))
+        return std::filesystem::path(*home) / ".config";
+    return {};
+}
+
 std::filesystem::path user_data_folder() {
     // The XDG rules: a relative path is to be ignored.
     if (const auto folder = environment("XDG_DATA_HOME"); folder && folder->starts_with('/')) return *folder;

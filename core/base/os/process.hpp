@@ -7,8 +7,9 @@
 
 namespace halftone::os {
 
-std::filesystem::path executable();        // of the running binary, links resolved
-std::filesystem::path user_data_folder();  // XDG_DATA_HOME or ~/.local/share; empty if unknown
+std::filesystem::path executable();          // of the running binary, links resolved
+std::filesystem::path user_data_folder();    // XDG_DATA_HOME or ~/.local/share; empty if unknown
+std::filesystem::path user_config_folder();  // XDG_CONFIG_HOME or ~/.config; empty if unknown
 std::optional<std::string> environment(const char* name);
 unsigned processors();  // that this process may use
 uint64_t total_memory();

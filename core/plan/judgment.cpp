@@ -1,0 +1,269 @@
+#include "core/plan/judgment.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "core/base/text.hpp"
+#include "core/tensor/dtype.hpp"
+
+namespace halftone {
+namespace {
+
+using Options = std::vector<std::pair<std::string, std::string>>;  // names and values as TOML
+
+const std::string* value_of(const Options& options, const std::string& name) {
+    const auto found = std::ranges::find(options, name, &Options::value_type::first);
+    return found == options.end() ? nullptr : &found->second;
+}
+
+bool same_value(const std::string& toml, const std::string& plain) {
+    return toml == plain || toml == text::toml_quoted(plain);
+}
+
+bool holds(const LabelCondition& condition, const StoredAs& stored, const Options& options) {
+    if (condition.key == "layout") return condition.value == layout_name(stored.plan.source().dialect);
+    const std::string* value = value_of(options, condition.key);
+    return value && same_value(*value, condition.value);
+}
+
+bool all_hold(const std::vector<LabelCondition>& conditions, const StoredAs& stored, const Options& options) {
+    return std::ranges::all_of(conditions,
+                               [&](const LabelCondition& one) { return holds(one, stored, options); });
+}
+
+// A label of a format that says nothing of layouts is for the one that has labels.
+bool for_layout(const Format::Label& label, const std::vector<LabelCondition>& conditions,
+                ht_dialect dialect) {
+    const bool says = std::ranges::find(conditions, "layout", &LabelCondition::key) != conditions.end();
+    return says || (!label.label.empty() && dialect == HT_DIALECT_COMFY);
+}
+
+std::vector<LabelCondition> conditions_of(const Format::Label& label) {
+    return read_label_conditions(label.options).value_or(std::vector<LabelCondition>());
+}
+
+const LabelTaker* taker(const std::vector<LabelTaker>& takers, const Loader& loader) {
+    const auto found = std::ranges::find(takers, loader.id, &LabelTaker::loader);
+    return found == takers.end() ? nullptr : &*found;
+}
+
+std::vector<LabelTaker> takers(const Format::Label& label) {
+    return read_label_takers(label.loaders).value_or(std::vector<LabelTaker>());
+}
+
+// The row of the format's labels that the layer falls under: of several the one that demands most.
+std::optional<Format::Label> row_of(const StoredAs& stored, const Options& options) {
+    std::optional<Format::Label> best;
+    size_t most = 0;
+    for (const Format::Label& label : stored.format.labels()) {
+        const std::vector<LabelCondition> conditions = conditions_of(label);
+        if (label.label != stored.label || !all_hold(conditions, stored, options) ||
+            !for_layout(label, conditions, stored.plan.source().dialect))
+            continue;
+        if (best && conditions.size() <= most) continue;
+        best = label;
+        most = conditions.size();
+    }
+    return best;
+}
+
+std::string as_setting(const LabelCondition& condition) {
+    if (condition.key == "layout") return fmt::format("[output] layout = \"{}\"", condition.value);
+    const bool bare = condition.value == "true" || condition.value == "false" ||
+                      condition.value.find_first_not_of("0123456789.") == std::string::npos;
+    return fmt::format("{} = {}", condition.key, bare ? condition.value : text::toml_quoted(condition.value));
+}
+
+// What to change so that the loader takes what the same format makes: the fewest settings, every such choice.
+std::string alternatives(const Loader& loader, const StoredAs& stored, const Options& options) {
+    std::vector<std::string> choices;
+    size_t fewest = SIZE_MAX;
+    for (const Format::Label& label : stored.format.labels()) {
+        const std::vector<LabelTaker> all = takers(label);
+        if (!taker(all, loader)) continue;
+        std::vector<std::string> settings;
+        bool layout = false;
+        for (const LabelCondition& condition : conditions_of(label)) {
+            layout = layout || condition.key == "layout";
+            if (!holds(condition, stored, options)) settings.push_back(as_setting(condition));
+        }
+        if (!layout && stored.plan.source().dialect != HT_DIALECT_COMFY)
+            settings.push_back(as_setting({"layout", layout_name(HT_DIALECT_COMFY)}));
+        if (settings.empty() || settings.size() > fewest) continue;
+        if (settings.size() < fewest) choices.clear();
+        fewest = settings.size();
+        const std::string choice = text::join(settings, " and ");
+        if (std::ranges::find(choices, choice) == choices.end()) choices.push_back(choice);
+    }
+    return choices.empty() ? "" : "use " + text::join(choices, ", or ");
+}
+
+std::string what_it_says(const Loader& loader, const std::string& label) {
+    std::string said = loader.unknown_label;
+    if (const size_t at = said.find("{}"); at != std::string::npos)
+        said.replace(at, 2, text::printable(label));
+    return said.empty() ? "" : fmt::format(" (\"{}\")", said);
+}
+
+void refuse(Judgment& judgment, std::string reason, std::string advice = "") {
+    judgment.taken = false;
+    judgment.reason = std::move(reason);
+    if (!advice.empty()) judgment.advice = std::move(advice);
+}
+
+// Whether the loader knows the label at all, if not with these options.
+bool knows_otherwise(const Loader& loader, const StoredAs& stored) {
+    return std::ranges::any_of(stored.format.labels(), [&](const Format::Label& label) {
+        return !label.label.empty() && label.label == stored.label && taker(takers(label), loader);
+    });
+}
+
+std::string why_not_taken(const Loader& loader, const StoredAs& stored, const Format::Label& row) {
+    const std::string remark = row.remark.empty() ? "" : ": " + row.remark;
+    if (stored.label.empty())
+        return fmt::format("{} does not take this layout of the format{}", loader.name, remark);
+    if (knows_otherwise(loader, stored))
+        return fmt::format("{} takes the label '{}' for something else{}", loader.name, stored.label, remark);
+    const std::string others =
+        row.loaders.empty() ? "; no loader is known to take it" : "; it is loaded by " + row.loaders;
+    return fmt::format("{} does not know the label '{}'{}{}", loader.name, stored.label,
+                       what_it_says(loader, stored.label), others);
+}
+
+void judge_layout(const Loader& loader, const StoredAs& stored, Judgment& judgment) {
+    const std::string layout = layout_name(stored.plan.source().dialect);
+    if (loader.reads_layout(layout)) return;
+    const LabelCondition other{"layout", loader.layouts.front()};
+    refuse(judgment,
+           fmt::format("it is in the layout \"{}\", and {} reads {}", layout, loader.name,
+                       text::join(loader.layouts, " and ")),
+           judgment.advice.empty() ? "use a format that takes " + as_setting(other) : "");
+}
+
+void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& stored, const Options& options,
+                Judgment& judgment) {
+    for (const MarkerKey& key : rule.keys) {
+        const std::string found = marker_value(stored.configuration, key.key);
+        const std::string read = found.empty() ? key.fallback : found;
+        const std::string* kept = key.option.empty() ? nullptr : value_of(options, key.option);
+        const std::string last = key.key.substr(key.key.rfind('.') + 1);
+        const bool elsewhere =
+            found.empty() && last != key.key && !marker_value(stored.configuration, last).empty();
+        if (kept && !same_value(*kept, read))
+            return refuse(
+                judgment,
+                fmt::format("{} reads '{}' of the marker, which says {}{}, but what is stored has {} = {}",
+                            loader.name, key.key, found.empty() ? "nothing, so that it takes " : "", read,
+                            key.option, *kept),
+                elsewhere ? fmt::format("the marker has '{}' at its root only, where {} does not look", last,
+                                        loader.name)
+                          : "");
+        if (!key.only.empty() && std::ranges::find(key.only, read) == key.only.end())
+            return refuse(judgment,
+                          fmt::format("{} works with {} {} only, and this layer has {}", loader.name, last,
+                                      text::join(key.only, " or "), read),
+                          key.option.empty() ? "" : "use " + as_setting({key.option, key.only.front()}));
+    }
+}
+
+}  // namespace
+
+std::string unknown_dtype(const Loader& loader, ht_dtype dtype) {
+    return fmt::format("the reader of {} does not know the type {}", loader.name, dtype::name(dtype));
+}
+
+std::string layout_name(ht_dialect dialect) {
+    return dialect == HT_DIALECT_LEGACY         ? "legacy"
+           : dialect == HT_DIALECT_BITSANDBYTES ? "bitsandbytes"
+                                                : "comfyui";
+}
+
+std::string marker_value(const Json& configuration, const std::string& key) {
+    const Json* at = &configuration;
+    for (const std::string& part : text::split(key, '.')) {
+        if (!at->is_object()) return "";
+        const auto found = at->find(part);
+        if (found == at->end()) return "";
+        at = &*found;
+    }
+    return at->is_string() ? at->get<std::string>() : at->dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+std::string takers_of(const StoredAs& stored) {
+    const std::optional<Format::Label> row = row_of(stored, stored.options.as_toml());
+    return row ? row->loaders : "";
+}
+
+Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& stored) {
+    const Options options = stored.options.as_toml();
+    const std::optional<Format::Label> row = row_of(stored, options);
+    Judgment judgment;
+    Format::Label known = row.value_or(Format::Label());
+    if (row) {
+        const std::vector<LabelTaker> all = takers(*row);
+        if (const LabelTaker* one = taker(all, loader)) {
+            judgment.taken = true;
+            judgment.since = one->since;
+        }
+    }
+    const LabelRule* keys = nullptr;
+    for (const LabelRule& rule : loaders.rules()) {
+        if (rule.loader != loader.id || rule.label != stored.label ||
+            !all_hold(rule.options, stored, options))
+            continue;
+        if (rule.takes) judgment.taken = *rule.takes;
+        if (rule.since) judgment.since = *rule.since;
+        if (rule.activations) known.activations = *rule.activations;
+        if (rule.hardware) known.hardware = *rule.hardware;
+        if (rule.remark) known.remark = *rule.remark;
+        if (!rule.keys.empty()) keys = &rule;
+    }
+    judgment.activations = known.activations;
+    judgment.hardware = known.hardware;
+    if (!judgment.taken) {
+        const std::string described = stored.plan.description().value("format", "");
+        judgment.advice = alternatives(loader, stored, options);
+        if (!row && described != stored.label && !described.empty())
+            refuse(judgment,
+                   fmt::format("its label is '{}', but what is stored is '{}'", stored.label, described));
+        else
+            refuse(judgment, why_not_taken(loader, stored, known));
+        judge_layout(loader, stored, judgment);
+        return judgment;
+    }
+    if (!known.remark.empty()) judgment.remarks.push_back(known.remark);
+    judge_layout(loader, stored, judgment);
+    for (const StoredTensor& tensor : stored.plan.stored())
+        if (judgment.taken && !loader.knows_dtype(dtype::name(tensor.dtype)))
+            refuse(judgment, unknown_dtype(loader, tensor.dtype));
+    if (judgment.taken && keys) judge_keys(loader, *keys, stored, options, judgment);
+    if (judgment.taken && stored.embedding && !loader.embeddings.empty() &&
+        std::ranges::find(loader.embeddings, stored.label) == loader.embeddings.end())
+        refuse(judgment,
+               fmt::format("{} takes embedding tables as {} only, and this one for plain numbers",
+                           loader.name, text::join(loader.embeddings, ", ")),
+               "keep embeddings, or store them as one of these");
+    return judgment;
+}
+
+Judgment judge_label(const Loaders& loaders, const Loader& loader, const std::string& label,
+                     const std::string& why_unread) {
+    Judgment judgment;
+    for (const LabelRule& rule : loaders.rules()) {
+        if (rule.loader != loader.id || rule.label != label || !rule.options.empty()) continue;
+        if (rule.takes) judgment.taken = *rule.takes;
+        if (rule.since) judgment.since = *rule.since;
+        if (rule.activations) judgment.activations = *rule.activations;
+        if (rule.hardware) judgment.hardware = *rule.hardware;
+    }
+    if (judgment.taken)
+        judgment.remarks.push_back("judged by its label alone: no format here can read it");
+    else if (!why_unread.empty())
+        judgment.reason = why_unread;
+    else
+        judgment.reason = fmt::format("{} does not know the label '{}'{}, and no format here does",
+                                      loader.name, text::printable(label), what_it_says(loader, label));
+    return judgment;
+}
+
+}  // namespace halftone

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/json.hpp"
+#include "core/plan/loaders.hpp"
+#include "plugins/format.hpp"
+
+namespace halftone {
+
+// A quantized layer, as it is stored or as a plan would store it.
+struct StoredAs {
+    const Format& format;
+    const OptionValues& options;
+    const FormatPlan& plan;
+    std::string label;   // that loaders go by; "" in layouts that have none
+    Json configuration;  // what the marker or the header tells loaders
+    bool embedding = false;
+};
+
+// What a loader makes of a layer.
+struct Judgment {
+    bool taken = false;
+    std::string since, activations, hardware;  // of a layer that is taken
+    std::string reason, advice;                // why it is refused, and what would not be
+    std::vector<std::string> remarks;
+};
+
+std::string layout_name(ht_dialect);  // as [output] layout has it
+
+std::string unknown_dtype(const Loader&, ht_dtype);  // why a tensor is refused
+
+Judgment judge(const Loaders&, const Loader&, const StoredAs&);
+
+// Of a layer that no format can read: all there is to go by is its label.
+Judgment judge_label(const Loaders&, const Loader&, const std::string& label, const std::string& why_unread);
+
+// Whoever takes such a layer, as labels have it: "" for nobody.
+std::string takers_of(const StoredAs&);
+
+// What a dotted key has in a layer's configuration, as text; "" if it has none.
+std::string marker_value(const Json& configuration, const std::string& key);
+
+}  // namespace halftone

@@ -1,0 +1,241 @@
+// `halftone check`: would a loader take every tensor of a file, ours or another's?
+
+#include <gtest/gtest.h>
+
+#include "core/base/json.hpp"
+#include "tests/cases/process.hpp"
+#include "tests/support/checkpoints.hpp"
+
+namespace halftone::test {
+namespace {
+
+constexpr const char* fp8_label = R"({"format": "float8_e4m3fn"})";
+
+NewTensor zeros(std::string name, ht_dtype dtype, Shape shape) {
+    const uint64_t bytes = byte_count(dtype, shape).value();
+    return {std::move(name), dtype, std::move(shape), std::vector<std::byte>(bytes)};
+}
+
+NewTensor marker(const std::string& layer, const std::string& text) {
+    const auto* first = reinterpret_cast<const std::byte*>(text.data());
+    return {layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, {first, first + text.size()}};
+}
+
+Metadata header(const std::string& layer, const std::string& configuration) {
+    return {{"_quantization_metadata",
+             R"({"format_version": "1.0", "layers": {")" + layer + R"(": )" + configuration + "}}"}};
+}
+
+class Check : public testing::Test {
+  protected:
+    void write(const std::vector<NewTensor>& tensors, const Metadata& metadata = {}) {
+        write_checkpoint(folder_ / "in.safetensors", tensors, metadata);
+    }
+    Finished check(const std::string& loader, std::vector<std::string> more = {},
+                   const std::string& file = "in.safetensors") {
+        std::vector<std::string> words = {"check", (folder_ / file).string(), "--for", loader};
+        words.insert(words.end(), more.begin(), more.end());
+        // Nobody's own description of loaders must change what is expected here.
+        return halftone(words,
+                        {.environment = {{"XDG_CONFIG_HOME", folder_.path().string()}}, .meanwhile = {}});
+    }
+    void expect_taken(const std::string& loader, const std::string& words = "") {
+        const Finished finished = check(loader);
+        EXPECT_EQ(finished.code, 0) << finished.out << finished.err;
+        EXPECT_NE(finished.out.find(words), std::string::npos) << words << " in:\n" << finished.out;
+        EXPECT_NE(finished.out.find("would take every tensor"), std::string::npos) << finished.out;
+    }
+    void expect_refused(const std::string& loader, const std::vector<std::string>& words) {
+        const Finished finished = check(loader);
+        EXPECT_EQ(finished.code, 1) << finished.out << finished.err;
+        EXPECT_NE(finished.out.find("refused: "), std::string::npos) << finished.out;
+        for (const std::string& word : words)
+            EXPECT_NE(finished.out.find(word), std::string::npos) << word << " in:\n" << finished.out;
+    }
+    void run(const std::string& quantize, const std::string& output = "") {
+        write_checkpoint(folder_ / "plain.safetensors",
+                         {random_tensor("blocks.0.proj.weight", HT_DTYPE_BF16, {256, 256}, 1),
+                          random_tensor("blocks.0.proj.bias", HT_DTYPE_BF16, {256}, 2)});
+        write_text(
+            folder_ / "p.toml",
+            "[input]\npath = \"plain.safetensors\"\n[output]\npath = \"in.safetensors\"\nreplace = true\n" +
+                output + "[model]\nprofile = \"none\"\n[quantize]\n" + quantize);
+        last_ = halftone({"run", (folder_ / "p.toml").string()},
+                         {.environment = {{"XDG_CONFIG_HOME", folder_.path().string()}}, .meanwhile = {}});
+        ASSERT_EQ(last_.code, 0) << last_.err;
+    }
+
+    TemporaryFolder folder_;
+    Finished last_;
+};
+
+TEST_F(Check, WhatWasWrittenForALoaderIsTakenByIt) {
+    run("format = \"fp8\"\n");
+    expect_taken("comfyui", "labelled 'float8_e4m3fn' (fp8), since ");
+    expect_taken("comfyui-fork", "taken: 1 layer");
+    expect_refused("bitsandbytes", {"it is in the layout \"comfyui\", and bitsandbytes reads bitsandbytes",
+                                    "wants \"format\": \"pt\" in the header's __metadata__"});
+    run("format = \"fp8\"\n", "layout = \"legacy\"\n");
+    expect_taken("comfyui", "taken: 1 layer (fp8)");
+}
+
+TEST_F(Check, ALabelThatALoaderDoesNotKnowIsToldInItsOwnWordsWithWhatToDo) {
+    run("format = \"int8\"\n");
+    expect_refused("comfyui",
+                   {"ComfyUI does not know the label 'int8_blockwise'",
+                    "Unsupported quantization format: int8_blockwise", "it is loaded by comfyui-fork",
+                    "scaling = \"row\"", "ComfyUI would refuse 1 of 1 quantized layer"});
+    expect_taken("comfyui-fork");
+}
+
+TEST_F(Check, TheForkWorksWithBlocksOf128Only) {
+    run("format = \"int8\"\nblock_size = 64\n");
+    expect_refused("comfyui-fork",
+                   {"works with group_size 128 only, and this layer has 64", "block_size = 128"});
+}
+
+TEST_F(Check, TheForkDoesNotLookAtTheRootOfAMarkerForAGroupSize) {
+    const auto layer = [&](const std::string& configuration, Shape scales) {
+        write({zeros("a.weight", HT_DTYPE_I8, {256, 256}),
+               zeros("a.weight_scale", HT_DTYPE_F32, std::move(scales)),
+               float_tensor("a.input_scale", HT_DTYPE_F32, {}, std::vector{1.0F}),
+               marker("a", configuration)});
+    };
+    layer(R"({"format": "int8_blockwise", "group_size": 64})", {4, 4});
+    expect_refused("comfyui-fork", {"nothing, so that it takes 128, but what is stored has block_size = 64",
+                                    "the marker has 'group_size' at its root only"});
+    layer(R"({"format": "int8_blockwise", "params": {"group_size": 128}})", {2, 2});
+    expect_taken("comfyui-fork");
+}
+
+TEST_F(Check, AnUnheardLabelIsRefused) {
+    write({zeros("a.weight", HT_DTYPE_U8, {4, 4}), marker("a", R"({"format": "int3_magic"})")});
+    expect_refused("comfyui",
+                   {"ComfyUI does not know the label 'int3_magic' (\"Unsupported quantization format: "
+                    "int3_magic\"), and no format here does"});
+}
+
+TEST_F(Check, AWeightOfAnotherTypeThanItsLabelIsRefused) {
+    write({zeros("a.weight", HT_DTYPE_BF16, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+           marker("a", fp8_label)});
+    expect_refused("comfyui", {"labelled 'float8_e4m3fn'"});
+    write({zeros("a.weight", HT_DTYPE_U8, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+           marker("a", fp8_label)});
+    expect_refused("comfyui", {"labelled 'float8_e4m3fn'"});
+}
+
+TEST_F(Check, AMissingScaleIsRefused) {
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), marker("a", fp8_label)});
+    expect_refused("comfyui", {"labelled 'float8_e4m3fn'", "its weight has no scale"});
+}
+
+TEST_F(Check, AScaleOfAnotherShapeIsRefused) {
+    write({zeros("a.weight", HT_DTYPE_I8, {4, 8}), zeros("a.weight_scale", HT_DTYPE_F32, {3}),
+           marker("a", R"({"format": "int8_tensorwise"})")});
+    expect_refused("comfyui", {"labelled 'int8_tensorwise'"});
+    // Along the wrong side: loaders would multiply columns by what is meant for rows.
+    write({zeros("a.weight", HT_DTYPE_I8, {4, 8}), zeros("a.weight_scale", HT_DTYPE_F32, {4}),
+           marker("a", R"({"format": "int8_tensorwise"})")});
+    expect_refused("comfyui", {"weight_scale"});
+}
+
+TEST_F(Check, EmptyAndUnreadableMarkersAreRefused) {
+    const std::vector<NewTensor> layer = {zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}),
+                                          zeros("a.weight_scale", HT_DTYPE_F32, {})};
+    const auto with = [&](const std::string& text) {
+        std::vector<NewTensor> tensors = layer;
+        tensors.push_back(marker("a", text));
+        write(tensors);
+    };
+    with("");
+    expect_refused("comfyui", {"its marker is empty"});
+    with(std::string(20, '\0'));
+    expect_refused("comfyui", {"its marker is empty"});
+    with("{\"format\": ");
+    expect_refused("comfyui", {"its marker"});
+    with(std::string(fp8_label) + std::string(3, '\0'));
+    expect_refused("comfyui", {"its marker ends in NUL bytes"});
+    write({zeros("plain.weight", HT_DTYPE_BF16, {4, 4}), marker("plain", "")});
+    expect_refused("comfyui", {"refused: plain.comfy_quant", "the marker is empty, and ComfyUI stops at it"});
+}
+
+TEST_F(Check, TheHeaderCountsWhereItDisagreesWithTheMarker) {
+    const std::vector<NewTensor> layer = {zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}),
+                                          zeros("a.weight_scale", HT_DTYPE_F32, {}),
+                                          marker("a", R"({"format": "float8_e4m3fn_rowwise"})")};
+    write(layer, header("a", fp8_label));
+    expect_taken("comfyui",
+                 "header and marker disagree, and the header counts: format (float8_e4m3fn_rowwise in the "
+                 "marker, float8_e4m3fn in the header)");
+}
+
+TEST_F(Check, TypesThatAReaderDoesNotKnowAreRefused) {
+    write({zeros("a.weight", HT_DTYPE_BF16, {4, 4}), zeros("odd", HT_DTYPE_F8_E8M0, {4})});
+    expect_refused("comfyui", {"refused: odd", "the reader of ComfyUI does not know the type F8_E8M0",
+                               "ComfyUI would refuse 1 other tensor"});
+    write({zeros("a.weight", HT_DTYPE_BF16, {4, 4}), zeros("odd", HT_DTYPE_F8_E8M0, {4})},
+          {{"format", "pt"}});
+    expect_taken("bitsandbytes", "no quantized layers");
+}
+
+TEST_F(Check, ShardsAreRefusedByLoadersOfSingleFiles) {
+    run("format = \"fp8\"\n", "shard_size = \"64KiB\"\n");
+    const Finished finished = check("comfyui", {}, "in.safetensors.index.json");
+    EXPECT_EQ(finished.code, 1) << finished.out << finished.err;
+    EXPECT_NE(finished.out.find("ComfyUI reads single files only, and this checkpoint has "),
+              std::string::npos)
+        << finished.out;
+}
+
+TEST_F(Check, DummyScalesBesidePlainWeightsAreMentioned) {
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.scale_weight", HT_DTYPE_F32, {1}),
+           zeros("b.weight", HT_DTYPE_F16, {4, 4}), zeros("b.scale_weight", HT_DTYPE_F32, {1}),
+           zeros("scaled_fp8", HT_DTYPE_F8_E4M3, {2})});
+    expect_taken("comfyui",
+                 "note: 1 scales lie beside weights that are not quantized, like 'b.scale_weight'");
+}
+
+TEST_F(Check, JsonTellsEveryLayer) {
+    run("format = \"int8\"\n");
+    const Finished finished = check("comfyui", {"--json"});
+    EXPECT_EQ(finished.code, 1);
+    const Json found = Json::parse(finished.out);
+    EXPECT_EQ(found["loader"], "comfyui");
+    EXPECT_EQ(found["passed"], false);
+    ASSERT_EQ(found["layers"].size(), 1U);
+    EXPECT_EQ(found["layers"][0]["name"], "blocks.0.proj");
+    EXPECT_EQ(found["layers"][0]["label"], "int8_blockwise");
+    EXPECT_EQ(found["layers"][0]["taken"], false);
+    EXPECT_EQ(found["totals"]["refused_layers"], 1);
+    EXPECT_EQ(found["totals"]["other_tensors"], 1);
+}
+
+TEST_F(Check, AUsersFileGoesOverWhatIsInstalled) {
+    run("format = \"int8\"\n");
+    write_text(
+        folder_ / "mine.toml",
+        "[[label]]\nloader = \"comfyui\"\nlabel = \"int8_blockwise\"\ntakes = true\nsince = \"2027-01\"\n");
+    const Finished given = check("comfyui", {"--loaders", (folder_ / "mine.toml").string()});
+    EXPECT_EQ(given.code, 0) << given.out << given.err;
+    EXPECT_NE(given.out.find("since 2027-01"), std::string::npos) << given.out;
+    std::filesystem::create_directory(folder_ / "halftone");
+    std::filesystem::rename(folder_ / "mine.toml", folder_ / "halftone" / "loaders.toml");
+    EXPECT_EQ(check("comfyui").code, 0) << "found in the user's folder";
+    write_text(folder_ / "halftone" / "loaders.toml", "[[label]]\nloader = \"comfyui\"\nlable = \"x\"\n");
+    const Finished broken = check("comfyui");
+    EXPECT_EQ(broken.code, 2);
+    EXPECT_NE(broken.err.find("loaders.toml:3:1: [[label]] has no key 'lable'; did you mean 'label'?"),
+              std::string::npos)
+        << broken.err;
+}
+
+TEST_F(Check, AnUnknownLoaderOrNoneIsAMistake) {
+    write({zeros("a.weight", HT_DTYPE_BF16, {4, 4})});
+    EXPECT_EQ(check("comfy-ui").code, 2);
+    const Finished none = halftone({"check", (folder_ / "in.safetensors").string()});
+    EXPECT_EQ(none.code, 2);
+    EXPECT_NE(none.err.find("--for"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace halftone::test
