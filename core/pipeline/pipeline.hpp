@@ -19,11 +19,15 @@ struct PluginChoice {
     GivenOptions options;
 };
 
+// Where layers get an input scale.
+enum class InputScale { automatic, always, never };
+
 // How a matrix is to be stored.
 struct Treatment {
     PluginChoice format;     // id "keep": left as it is
     PluginChoice optimizer;  // id "none": round to nearest
     bool full_precision_matrix_mult = false;
+    InputScale input_scale = InputScale::automatic;
 };
 
 // What learned rounding makes small: a word of ours, or a file of factors.
@@ -68,6 +72,7 @@ struct Pipeline {
         std::string layout = "comfyui";  // "comfyui" | "legacy" | "bitsandbytes"
         MetadataForm metadata = MetadataForm::both;
         bool recipe = true;
+        std::string target = "any";  // a loader's id: the plan warns of what it would refuse
     } output;
     struct ModelChoice {
         std::vector<std::string> profiles = {"auto"};              // {"auto"}, {"none"} or ids

@@ -131,6 +131,7 @@ class Printer {
         value("layout", text::toml_quoted(output.layout));
         choice("metadata", output.metadata);
         value("recipe", output.recipe ? "true" : "false");
+        value("target", text::toml_quoted(output.target));
     }
 
     void print_quantize() {
@@ -144,6 +145,7 @@ class Printer {
         choice("on_refusal", quantize.on_refusal);
         choice("on_nonfinite", quantize.on_nonfinite);
         value("full_precision_matrix_mult", quantize.treatment.full_precision_matrix_mult ? "true" : "false");
+        choice("input_scale", quantize.treatment.input_scale);
         for (const auto& [name, given] : quantize.treatment.format.options)
             line(name, toml_value(given));
     }
@@ -199,6 +201,7 @@ class Printer {
         if (optimizer != optimizer_id(primary)) value("optimizer", optimizer);
         if (treatment.full_precision_matrix_mult != primary.full_precision_matrix_mult)
             value("full_precision_matrix_mult", treatment.full_precision_matrix_mult ? "true" : "false");
+        if (treatment.input_scale != primary.input_scale) choice("input_scale", treatment.input_scale);
 
         const GivenOptions &own = treatment.format.options, &inherited = inherited_by(treatment.format.id);
         for (const auto& [name, given] : inherited)

@@ -67,8 +67,8 @@ std::span<const Key> keys() {
          .help = "write into the header how the file was made", .example = "recipe = false"},
         {.section = "output", .name = "target", .type = choice, .fallback = R"("any")",
          .choices = {"any", "comfyui", "comfyui-fork", "bitsandbytes"},
-         .help = "refuse what this loader would not read", .example = R"(target = "comfyui")",
-         .available = false},
+         .help = "warn of what this loader would refuse; \"any\" warns of what nobody or not ComfyUI takes",
+         .example = R"(target = "comfyui")", .in_recipe = false},
 
         {.section = "model", .name = "profile", .type = Type::plugins, .fallback = R"("auto")",
          .choices = {"auto", "none"}, .plugin_kind = "profile",
@@ -102,7 +102,7 @@ std::span<const Key> keys() {
          .choices = {"auto", "always", "never"},
          .help = "input scales: where format or profile ask for them, wherever the format allows them, or "
                  "nowhere that can do without",
-         .example = R"(input_scale = "always")", .available = false},
+         .example = R"(input_scale = "always")"},
 
         {.section = "rule", .name = "name", .type = text, .fallback_note = "its number: `rule 2`",
          .help = "what summaries call the rule; no two may be the same", .example = R"(name = "attention")"},
@@ -129,7 +129,7 @@ std::span<const Key> keys() {
          .example = "full_precision_matrix_mult = true"},
         {.section = "rule", .name = "input_scale", .type = choice, .fallback_note = "as in `[quantize]`",
          .choices = {"auto", "always", "never"},
-         .help = "their input scales", .example = R"(input_scale = "never")", .available = false},
+         .help = "their input scales", .example = R"(input_scale = "never")"},
         {.section = "rule", .name = "reason", .type = text, .fallback = R"("")",
          .help = "why, for the plan and the summary", .example = R"(reason = "blurs faces otherwise")"},
 
@@ -145,7 +145,7 @@ std::span<const Key> keys() {
          .example = "full_precision_matrix_mult = true"},
         {.section = "fallback", .name = "input_scale", .type = choice, .fallback_note = "as in `[quantize]`",
          .choices = {"auto", "always", "never"},
-         .help = "their input scales", .example = R"(input_scale = "never")", .available = false},
+         .help = "their input scales", .example = R"(input_scale = "never")"},
 
         {.section = "rounding", .name = "objective", .type = text, .fallback = R"("svd")",
          .help = "the error to make small: `\"svd\"`, `\"squared\"`, `\"activation\"`, or a file of factors",

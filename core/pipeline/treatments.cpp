@@ -15,6 +15,13 @@ void merge_over(GivenOptions& below, const GivenOptions& above) {
         below.insert_or_assign(name, value);
 }
 
+InputScale input_scale_of(const SectionValues& values) {
+    const std::string word = values.text("input_scale");
+    return word == "always"  ? InputScale::always
+           : word == "never" ? InputScale::never
+                             : InputScale::automatic;
+}
+
 }  // namespace
 
 Treatments::Treatments(Sections& sections) : sections_(sections) {
@@ -32,6 +39,7 @@ Treatments::Treatments(Sections& sections) : sections_(sections) {
     merge_over(primary_.format.options, quantize.options());
     primary_.optimizer = optimizer(quantize.text("optimizer"), quantize.where("optimizer"));
     primary_.full_precision_matrix_mult = quantize.flag("full_precision_matrix_mult");
+    primary_.input_scale = input_scale_of(quantize);
 }
 
 PluginChoice Treatments::embeddings() {
@@ -48,6 +56,7 @@ Treatment Treatments::of(const SectionValues& values) {
         treatment.optimizer = optimizer(values.text("optimizer"), values.where("optimizer"));
     if (values.given("full_precision_matrix_mult"))
         treatment.full_precision_matrix_mult = values.flag("full_precision_matrix_mult");
+    if (values.given("input_scale")) treatment.input_scale = input_scale_of(values);
     return treatment;
 }
 

@@ -31,11 +31,12 @@ bool all_hold(const std::vector<LabelCondition>& conditions, const StoredAs& sto
                                [&](const LabelCondition& one) { return holds(one, stored, options); });
 }
 
-// A label of a format that says nothing of layouts is for the one that has labels.
+// A label of a format that says nothing of layouts is for the one that has labels; plain tensors have none
+// anywhere.
 bool for_layout(const Format::Label& label, const std::vector<LabelCondition>& conditions,
                 ht_dialect dialect) {
     const bool says = std::ranges::find(conditions, "layout", &LabelCondition::key) != conditions.end();
-    return says || (!label.label.empty() && dialect == HT_DIALECT_COMFY);
+    return says || label.label.empty() || dialect == HT_DIALECT_COMFY;
 }
 
 std::vector<LabelCondition> conditions_of(const Format::Label& label) {
@@ -236,6 +237,8 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
     for (const StoredTensor& tensor : stored.plan.stored())
         if (judgment.taken && !loader.knows_dtype(dtype::name(tensor.dtype)))
             refuse(judgment, unknown_dtype(loader, tensor.dtype));
+    if (judgment.taken && stored.plan.source().experts > 1 && !loader.experts)
+        refuse(judgment, fmt::format("{} takes no stacks of experts", loader.name));
     if (judgment.taken && keys) judge_keys(loader, *keys, stored, options, judgment);
     if (judgment.taken && stored.embedding && !loader.embeddings.empty() &&
         std::ranges::find(loader.embeddings, stored.label) == loader.embeddings.end())

@@ -82,6 +82,12 @@ std::optional<PlannedObjective> Learning::objective(const ObjectiveChoice& choic
     return std::nullopt;
 }
 
+Learning::Inputs Learning::inputs_of(const std::string& layer, uint64_t cols) {
+    if (statistics_.empty()) return {};
+    const std::shared_ptr<const Checkpoint> file = opened(statistics_, statistics_where_);
+    return {file, matrix(*file, layer + ".inputs", 0, cols)};
+}
+
 Learning::Answer Learning::plan_for(const std::string& layer, uint64_t rows, uint64_t cols,
                                     const std::shared_ptr<const Optimizer>& optimizer,
                                     const OptionValues& options) {

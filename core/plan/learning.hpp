@@ -48,6 +48,13 @@ class Learning {
     Answer plan_for(const std::string& layer, uint64_t rows, uint64_t cols,
                     const std::shared_ptr<const Optimizer>&, const OptionValues&);
 
+    // The recorded activations of a layer; null if there are none, or no statistics at all.
+    struct Inputs {
+        std::shared_ptr<const Checkpoint> file;
+        const Tensor* rows = nullptr;  // one sample a row
+    };
+    Inputs inputs_of(const std::string& layer, uint64_t cols);
+
   private:
     std::shared_ptr<const Checkpoint> opened(const std::filesystem::path&, const std::string& where);
     std::optional<PlannedObjective> objective(const ObjectiveChoice&, const std::string& layer, uint64_t rows,

@@ -28,7 +28,7 @@ bool has_free_shape(const StoredTensor& stored) {
 }
 
 // What is wrong with one tensor of a layer, by what its format needs; the same text for every layer.
-std::string fault_of(const StoredTensor& stored, const Tensor* tensor) {
+std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t experts) {
     if (!tensor) return fmt::format("the file lacks its '{}'", stored.name);
     const bool bytes = dtype::bits(stored.dtype) == 8 && dtype::bits(tensor->dtype) == 8;
     const bool weight = stored.role == HT_ROLE_WEIGHT;
@@ -36,6 +36,14 @@ std::string fault_of(const StoredTensor& stored, const Tensor* tensor) {
     if (tensor->dtype != stored.dtype && (weight || !bytes))
         return fmt::format("its '{}' is {}, and loaders need {}", stored.name, dtype::name(tensor->dtype),
                            dtype::name(stored.dtype));
+    if (experts > 1) {  // a stack, or one scale for all of them
+        const uint64_t each = element_count(stored.shape).value_or(0),
+                       all = element_count(tensor->shape).value_or(0);
+        return all == each * experts || (all == each && !weight)
+                   ? ""
+                   : fmt::format("its '{}' has the shape {} for {} experts", stored.name,
+                                 to_string(tensor->shape), experts);
+    }
     if (tensor->shape != stored.shape && !(is_one_number(tensor->shape) && is_one_number(stored.shape)))
         return fmt::format("its '{}' has the shape {}, and loaders need {}", stored.name,
                            to_string(tensor->shape), to_string(stored.shape));
@@ -92,7 +100,7 @@ class Check {
             for (size_t i = 0; judgment.taken && i < matrix->parts.size(); ++i) {
                 const StoredTensor& needed = matrix->plan->stored()[i];
                 if (has_free_shape(needed)) continue;
-                if (std::string fault = fault_of(needed, matrix->parts[i]); !fault.empty())
+                if (std::string fault = fault_of(needed, matrix->parts[i], matrix->experts()); !fault.empty())
                     refuse(judgment, std::move(fault));
             }
             return judgment;

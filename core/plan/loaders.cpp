@@ -109,14 +109,15 @@ class Table {
 
 void read_loader(const Entry& entry, Loader& loader) {
     const Table table(entry.value, fmt::format("[loader.{}]", entry.key),
-                      {"name", "layouts", "single_files", "dtypes", "marker_keys", "embeddings", "metadata",
-                       "unknown_label", "remark"});
+                      {"name", "layouts", "single_files", "experts", "dtypes", "marker_keys", "embeddings",
+                       "metadata", "unknown_label", "remark"});
     static const std::vector<std::string> layouts = {"comfyui", "legacy", "bitsandbytes"};
     loader.id = entry.key;
     if (loader.name.empty()) loader.name = entry.key;
     table.read("name", loader.name);
     table.read("layouts", loader.layouts, layouts);
     if (const auto given = table.flag("single_files")) loader.single_files = *given;
+    if (const auto given = table.flag("experts")) loader.experts = *given;
     table.read("dtypes", loader.dtypes);
     if (const Node* dtypes = table.list("dtypes"))
         for (const Node& dtype : dtypes->items)

@@ -16,6 +16,7 @@ struct Loader {
     std::string id, name;
     std::vector<std::string> layouts;             // as [output] layout has them
     bool single_files = false;                    // reads no shards
+    bool experts = false;                         // takes stacks of experts, quantized
     std::vector<std::string> dtypes;              // that its reader knows; empty: all
     std::vector<std::string> marker_keys;         // what it reads of a marker
     std::vector<std::string> embeddings;          // labels that it takes for embedding tables; empty: all

@@ -44,16 +44,21 @@ PlannedOutput stored_output(const std::string& name, const StoredTensor& stored,
     return output;
 }
 
-PlannedOutput unit_input_scale(const std::string& layer, ht_dialect dialect) {
+PlannedOutput input_scale(const std::string& layer, ht_dialect dialect, const MeasuredInputs& measured) {
     const auto bits = std::bit_cast<std::array<std::byte, sizeof(float)>>(1.0f);
-    return constant(layer + (dialect == HT_DIALECT_LEGACY ? ".scale_input" : ".input_scale"), HT_DTYPE_F32,
-                    {}, {bits.begin(), bits.end()});
+    PlannedOutput output = constant(layer + (dialect == HT_DIALECT_LEGACY ? ".scale_input" : ".input_scale"),
+                                    HT_DTYPE_F32, {}, {bits.begin(), bits.end()});
+    if (!measured.inputs || !(measured.activation_max > 0)) return output;
+    output.origin = Origin::measured;
+    output.content.clear();
+    output.measured = measured;
+    return output;
 }
 
 }  // namespace
 
 MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& prefix, const FormatPlan& plan,
-                                ht_dialect dialect, MetadataForm form, bool input_scale) {
+                                ht_dialect dialect, MetadataForm form, const WantedInputScale& scale) {
     MatrixOutputs result;
     for (size_t i = 0; i < plan.stored().size(); ++i) {
         const StoredTensor& stored = plan.stored()[i];
@@ -74,10 +79,9 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
         result.outputs.push_back(
             constant(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, bytes_of(text)));
     }
-    // For stacks of experts loaders look for none.
-    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED && plan.source().experts == 1;
-    if (plan.facts().input_scale == HT_INPUT_SCALE_REQUIRED || (input_scale && allowed))
-        result.outputs.push_back(unit_input_scale(layer, dialect));
+    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED;
+    if (plan.facts().input_scale == HT_INPUT_SCALE_REQUIRED || (scale.wanted && allowed))
+        result.outputs.push_back(input_scale(layer, dialect, scale.measured));
     return result;
 }
 

@@ -23,9 +23,17 @@ enum class Action { quantize, keep, cast, remove };
 enum class Origin {
     weight,     // encoded bands
     companion,  // FormatPlan::companion(stored_index)
+    measured,   // an input scale, from recorded activations
     text,       // `bytes` of PlannedOutput: a marker's JSON, a constant
     copy,       // the source tensor's bytes
     narrowed,   // the source tensor's values in another float type
+};
+
+// What an input scale is measured on.
+struct MeasuredInputs {
+    std::shared_ptr<const Checkpoint> file;
+    const Tensor* inputs = nullptr;  // sampled activations, one a row
+    float activation_max = 0;        // as in ht_facts
 };
 
 // One tensor of the output and where it lies.
@@ -39,6 +47,7 @@ struct PlannedOutput {
     Origin origin = Origin::copy;
     uint32_t stored_index = 0;       // for Origin::companion
     std::vector<std::byte> content;  // for Origin::text
+    MeasuredInputs measured;         // for Origin::measured
 };
 
 // What happens to one tensor of the input.

@@ -26,17 +26,6 @@ Checkpoint open_input(const Pipeline::Input& input) {
     return Checkpoint::open(input.path);
 }
 
-bool is_loaded_by_mainline(const std::string& loaders) {
-    for (const std::string& loader : text::split(loaders, ';')) {
-        const size_t start = loader.find_first_not_of(' ');
-        constexpr std::string_view mainline = "comfyui";
-        if (start != std::string::npos && loader.compare(start, mainline.size(), mainline) == 0 &&
-            loader[start + mainline.size()] != '-')
-            return true;
-    }
-    return false;
-}
-
 PlanTotals::Counted most_frequent_first(const std::map<std::string, uint64_t>& counts) {
     PlanTotals::Counted result(counts.begin(), counts.end());
     std::ranges::stable_sort(result, std::ranges::greater{}, &PlanTotals::Counted::value_type::second);
@@ -61,6 +50,8 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
     plan_.pipeline = std::move(pipeline);
     effective_ = plan_.pipeline;
     dialect_ = dialect_from(effective_.output.layout);
+    loaders_ = Loaders::standard();
+    if (effective_.output.target != "any") loaders_.find(effective_.output.target);
 
     primary_ = resolve(effective_.quantize.treatment);
     Treatment embeddings{.format = effective_.quantize.embeddings, .optimizer = {}};
@@ -89,6 +80,7 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
 ResolvedTreatment Planner::resolve(Treatment& treatment) {
     ResolvedTreatment result;
     result.full_precision_mm = treatment.full_precision_matrix_mult;
+    result.input_scale = treatment.input_scale;
     if (treatment.format.id.empty() || treatment.format.id == "keep") return result;
     result.format = registry_.format(treatment.format.id, treatment.format.where);
     const PluginLibrary& library = result.format->library();
@@ -240,7 +232,7 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     result.reason = result.plan->remark();
     MatrixOutputs outputs =
         outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
-                          (flags & HT_VERDICT_INPUT_SCALE) != 0);
+                          wanted_input_scale(layer, treatment, *result.plan, flags));
     result.outputs = std::move(outputs.outputs);
     for (PlannedOutput& claim : new_file_claims(std::move(outputs.whole_file), layer))
         result.outputs.push_back(std::move(claim));
@@ -249,7 +241,7 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     if (dialect_ == HT_DIALECT_COMFY && plan_.pipeline.output.metadata != MetadataForm::tensor &&
         !description.empty())
         changes_.written[layer] = description;
-    warn_about(treatment, *result.plan);
+    judge_for_loaders(layer, treatment, *result.plan);
     learn(result, layer, treatment);
     return result;
 }
@@ -284,22 +276,6 @@ std::vector<PlannedOutput> Planner::new_file_claims(std::vector<PlannedOutput> c
                 "give all layers of this output layout the same settings");
     }
     return fresh;
-}
-
-void Planner::warn_about(const ResolvedTreatment& treatment, const FormatPlan& plan) {
-    if (dialect_ != HT_DIALECT_COMFY) return;
-    const Json description = plan.description();
-    const std::string label = description.value("format", "");
-    if (!labels_warned_.insert(label).second) return;
-    for (const Format::Label& known : treatment.format->labels()) {
-        if (known.label != label) continue;
-        if (known.loaders.empty())
-            plan_.warnings.push_back(fmt::format("no loader is known to take layers labelled '{}'", label));
-        else if (!is_loaded_by_mainline(known.loaders))
-            plan_.warnings.push_back(fmt::format(
-                "mainline ComfyUI refuses layers labelled '{}'; it is loaded by {}", label, known.loaders));
-        return;
-    }
 }
 
 void Planner::count() {
@@ -363,6 +339,9 @@ void Planner::lay_out_files() {
     for (const CheckpointFile& file : plan_.checkpoint->files())
         of_files.push_back(file.metadata);
     Metadata metadata = output_metadata(plan_.checkpoint->metadata(), of_files, changes_);
+    const bool says_format =
+        std::ranges::find(metadata, "format", &Metadata::value_type::first) != metadata.end();
+    if (dialect_ == HT_DIALECT_BITSANDBYTES && !says_format) set_metadata(metadata, "format", "pt");
     if (plan_.pipeline.output.recipe)
         plan_.recipe = add_recipe(metadata, effective_, plugins_used_, *plan_.checkpoint, plan_.totals);
 
@@ -379,6 +358,7 @@ Plan Planner::plan() {
     count();
     add_collected_warnings();
     lay_out_files();
+    add_loader_warnings();
     return std::move(plan_);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/checkpoint/quantized.hpp"
+#include "core/plan/judgment.hpp"
 #include "core/plan/learning.hpp"
 #include "core/plan/metadata.hpp"
 #include "core/plan/outputs.hpp"
@@ -23,6 +24,7 @@ struct ResolvedTreatment {
     OptionValues options;
     std::string shown;  // "acme.int4 block=32"
     bool full_precision_mm = false;
+    InputScale input_scale = InputScale::automatic;
     std::shared_ptr<const Optimizer> optimizer;  // null: round to nearest
     OptionValues optimizer_options;
     std::string shown_optimizer;  // "acme.round steps=20"
@@ -54,7 +56,10 @@ class Planner {
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void learn(PlannedTensor&, const std::string& layer, const ResolvedTreatment&);
     void count();
-    void warn_about(const ResolvedTreatment&, const FormatPlan&);
+    WantedInputScale wanted_input_scale(const std::string& layer, const ResolvedTreatment&, const FormatPlan&,
+                                        uint32_t verdict_flags);
+    void judge_for_loaders(const std::string& layer, const ResolvedTreatment&, const FormatPlan&);
+    void add_loader_warnings();
     void add_collected_warnings();
     void lay_out_files();
     const Tensor& tensor(uint32_t index) const { return plan_.checkpoint->tensors()[index]; }
@@ -79,7 +84,13 @@ class Planner {
     std::map<std::string, std::pair<ht_dtype, Shape>> whole_file_;  // markers claimed so far
     LayerChanges changes_;
     std::vector<std::string> plugins_used_;
-    std::set<std::string> labels_warned_;
+    Loaders loaders_;
+    struct LoaderWarning {
+        std::string before, after;  // the number of matrices
+        uint64_t matrices = 0;
+    };
+    std::vector<LoaderWarning> loader_warnings_;
+    uint64_t unmeasured_ = 0;  // input scales that are 1 for want of activations
     std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_, requantized_;
 };
 

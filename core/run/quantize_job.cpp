@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/run/bands.hpp"
+#include "core/run/input_scale.hpp"
 #include "core/run/weight_reader.hpp"
 #include "plugins/call.hpp"
 
@@ -128,6 +129,9 @@ void write_companions(const PlannedTensor& planned, uint64_t expert, const Grid&
         if (one.origin == Origin::companion) {
             const std::vector<std::byte> bytes = planned.plan->companion(grid, one.stored_index);
             output.write(one.file, one.offset + expert * bytes.size(), bytes);
+        } else if (one.origin == Origin::measured && expert == 0) {
+            const float scale = measured_input_scale(one.measured);
+            output.write(one.file, one.offset, std::as_bytes(std::span(&scale, 1)));
         } else if (one.origin == Origin::text && expert == 0) {
             output.write(one.file, one.offset, one.content);
         }

@@ -204,6 +204,12 @@ class Fp8 : public toolbox::ScalarFormat {
     Fp8(const ht_source& source, const Options& options)
         : Fp8(source, chosen(options), options.choice_as<toolbox::ScaleFit>("scale")) {}
 
+    Facts facts() const {
+        Facts facts = ScalarFormat::facts();
+        facts.activation_max = toolbox::E4m3fnLayout::most_value;  // of weights in e5m2, too
+        return facts;
+    }
+
     void describe(JsonSink sink) const {
         sink.text("format", choice_.label());
         if (has_blocks(choice_.per)) toolbox::write_group_size(sink, choice_.block);

@@ -48,6 +48,12 @@ class Nvfp4 : public toolbox::PaddedBlocks {
         : PaddedBlocks(kind, kernels(cpu_level()), toolbox::scalar_levels<Blocks::Element>(), source,
                        options) {}
 
+    Facts facts() const {
+        Facts facts = PaddedBlocks::facts();
+        facts.activation_max = 448 * 6;  // they become nvfp4 themselves
+        return facts;
+    }
+
     static const void* extension(std::string_view id) {
         return toolbox::scalar_kernels_extension<Nvfp4>(id, kernel_image(HALFTONE_IMAGE(nvfp4_device)));
     }

@@ -23,6 +23,8 @@ class FormatCheck {
         guarded("the plans of impossible shapes",
                 [&] { report_.results.push_back(check_refusals(format_)); });
         guarded("the labels", [&] { report_.results.push_back(check_labels(format_)); });
+        guarded("descriptions that ask for full precision",
+                [&] { report_.results.push_back(check_full_precision(format_, seed_)); });
         guarded("the plans of different options",
                 [&] { report_.results.push_back(check_options(format_, seed_, report_.remarks)); });
         Random random(seed_, 0);

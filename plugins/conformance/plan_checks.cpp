@@ -119,6 +119,42 @@ Result check_labels(const Format& format) {
     return result;
 }
 
+Result check_full_precision(const Format& format, uint64_t seed) {
+    constexpr const char* key = "full_precision_matrix_mult";
+    Result result{"precision",
+                  "markers ask for full precision when told to, and only then",
+                  Outcome::not_applicable,
+                  0,
+                  {}};
+    const auto labels = format.labels();
+    if (std::ranges::none_of(labels, [](const Format::Label& label) {
+            return !label.label.empty() && !label.loaders.empty();
+        }))
+        return result;  // there is nobody to be told
+    Random random(seed, 999'998);
+    const std::vector<Shape> all_shapes = shapes(random);
+    for (const OptionChoice& choice : option_choices(random, format.library().options()))
+        for (const Shape shape : all_shapes) {
+            MatrixSource source = source_of(shape, HT_DTYPE_BF16, HT_DIALECT_COMFY);
+            try {
+                const OptionValues options =
+                    OptionValues::resolve(format.library().options(), choice.given, format.library().name());
+                const Json without = format.prepare(source, options)->description();
+                source.wants |= HT_WANTS_FULL_PRECISION_MM;
+                const Json with = format.prepare(source, options)->description();
+                ++result.cases;
+                if (result.outcome == Outcome::not_applicable) result.outcome = Outcome::ok;
+                if (with.value(key, false) && !without.value(key, false)) break;
+                result.outcome = Outcome::failed;
+                result.detail = fmt::format("with {}: {}; without: {}", "HT_WANTS_FULL_PRECISION_MM",
+                                            with.dump(), without.dump());
+                return result;
+            } catch (const Refusal&) {
+            }
+        }
+    return result;
+}
+
 Result check_options(const Format& format, uint64_t seed, std::vector<std::string>& remarks) {
     Result result{"options", "every option does something", Outcome::not_applicable, 0, {}};
     Random random(seed, 999'999);

@@ -89,6 +89,8 @@ std::vector<Check> reading_checks();
 Result check_refusals(const Format&);
 // Labels, as halftone/format.h has them written.
 Result check_labels(const Format&);
+// What the pipeline asks of loaders reaches them.
+Result check_full_precision(const Format&, uint64_t seed);
 Result check_options(const Format&, uint64_t seed, std::vector<std::string>& remarks);
 
 inline constexpr ht_dialect all_dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};

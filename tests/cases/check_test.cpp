@@ -52,14 +52,13 @@ class Check : public testing::Test {
         for (const std::string& word : words)
             EXPECT_NE(finished.out.find(word), std::string::npos) << word << " in:\n" << finished.out;
     }
-    void run(const std::string& quantize, const std::string& output = "") {
+    void run(const std::string& quantize, const std::string& output = "", const std::string& input = "") {
         write_checkpoint(folder_ / "plain.safetensors",
                          {random_tensor("blocks.0.proj.weight", HT_DTYPE_BF16, {256, 256}, 1),
                           random_tensor("blocks.0.proj.bias", HT_DTYPE_BF16, {256}, 2)});
-        write_text(
-            folder_ / "p.toml",
-            "[input]\npath = \"plain.safetensors\"\n[output]\npath = \"in.safetensors\"\nreplace = true\n" +
-                output + "[model]\nprofile = \"none\"\n[quantize]\n" + quantize);
+        write_text(folder_ / "p.toml", "[input]\npath = \"plain.safetensors\"\n" + input +
+                                           "[output]\npath = \"in.safetensors\"\nreplace = true\n" + output +
+                                           "[model]\nprofile = \"none\"\n[quantize]\n" + quantize);
         last_ = halftone({"run", (folder_ / "p.toml").string()},
                          {.environment = {{"XDG_CONFIG_HOME", folder_.path().string()}}, .meanwhile = {}});
         ASSERT_EQ(last_.code, 0) << last_.err;
@@ -235,6 +234,103 @@ TEST_F(Check, AnUnknownLoaderOrNoneIsAMistake) {
     const Finished none = halftone({"check", (folder_ / "in.safetensors").string()});
     EXPECT_EQ(none.code, 2);
     EXPECT_NE(none.err.find("--for"), std::string::npos);
+}
+
+class Target : public Check {
+  protected:
+    std::string warnings(const std::string& quantize, const std::string& output) {
+        run(quantize, output);
+        return last_.err;
+    }
+};
+
+TEST_F(Target, APlanWarnsOfWhatTheLoaderWouldRefuseAndSaysWhatItWouldTake) {
+    const std::string said = warnings("format = \"int8\"\n", "target = \"comfyui\"\n");
+    EXPECT_NE(said.find("comfyui refuses 'int8_blockwise' (1 matrix): ComfyUI does not know the label"),
+              std::string::npos)
+        << said;
+    EXPECT_NE(said.find("scaling = \"row\""), std::string::npos) << said;
+    EXPECT_EQ(warnings("format = \"int8\"\nscaling = \"row\"\n", "target = \"comfyui\"\n"), "");
+    EXPECT_EQ(warnings("format = \"int8\"\n", "target = \"comfyui-fork\"\n"), "");
+    const std::string fork = warnings("format = \"int8\"\nblock_size = 64\n", "target = \"comfyui-fork\"\n");
+    EXPECT_NE(fork.find("works with group_size 128 only"), std::string::npos) << fork;
+}
+
+TEST_F(Target, WithoutOneAPlanWarnsOfWhatMainlineRefuses) {
+    const std::string said = warnings("format = \"int8\"\n", "");
+    EXPECT_NE(
+        said.find("mainline ComfyUI refuses layers labelled 'int8_blockwise'; it is loaded by comfyui-fork"),
+        std::string::npos)
+        << said;
+    EXPECT_EQ(warnings("format = \"fp8\"\n", ""), "");
+}
+
+TEST_F(Target, ALoaderOfAnotherLayoutIsToldSo) {
+    const std::string said = warnings("format = \"fp8\"\n", "target = \"bitsandbytes\"\n");
+    EXPECT_NE(
+        said.find("bitsandbytes does not read layout = \"comfyui\"; set [output] layout = \"bitsandbytes\""),
+        std::string::npos)
+        << said;
+}
+
+TEST_F(Target, ShardsAreWarnedOf) {
+    const std::string said = warnings("format = \"fp8\"\n", "target = \"comfyui\"\nshard_size = \"64KiB\"\n");
+    EXPECT_NE(said.find("comfyui reads single files only, and the output has "), std::string::npos) << said;
+}
+
+class InputScales : public Check {
+  protected:
+    // What was written; 0 if nothing was.
+    float scale_after(const std::string& quantize, const std::string& layer = "blocks.0.proj") {
+        run(quantize, "", with_statistics_ ? "statistics = \"statistics.safetensors\"\n" : "");
+        const Checkpoint out = Checkpoint::open(folder_ / "in.safetensors");
+        const Tensor* scale = out.find(layer + ".input_scale");
+        if (!scale) return 0;
+        EXPECT_EQ(scale->dtype, HT_DTYPE_F32);
+        EXPECT_TRUE(scale->shape.empty());
+        float value = 0;
+        out.read(*scale, 0, std::as_writable_bytes(std::span(&value, 1)));
+        return value;
+    }
+    void write_statistics(const std::string& layer, float largest) {
+        std::vector<float> inputs(100 * 256, 0.25F);
+        inputs[70 * 256 + 3] = -largest;
+        write_checkpoint(folder_ / "statistics.safetensors",
+                         {float_tensor(layer + ".inputs", HT_DTYPE_F32, {100, 256}, inputs)});
+        with_statistics_ = true;
+    }
+    bool with_statistics_ = false;
+};
+
+TEST_F(InputScales, AreWrittenWhereTheyAreWanted) {
+    EXPECT_EQ(scale_after("format = \"fp8\"\n"), 0);
+    EXPECT_EQ(scale_after("format = \"fp8\"\ninput_scale = \"always\"\n"), 1);
+    EXPECT_EQ(scale_after("format = \"fp8\"\ninput_scale = \"never\"\n"), 0);
+    EXPECT_EQ(
+        scale_after("format = \"fp8\"\ninput_scale = \"always\"\n[[rule]]\nmatch = \"*\"\nformat = \"fp8\"\n"
+                    "input_scale = \"never\"\n"),
+        0)
+        << "a rule overrides what it inherits";
+    EXPECT_EQ(scale_after("format = \"mxfp8\"\ninput_scale = \"always\"\n"), 0)
+        << "no loader of it reads one";
+}
+
+TEST_F(InputScales, AreMeasuredOnRecordedActivations) {
+    write_statistics("blocks.0.proj", 89.6F);
+    EXPECT_EQ(scale_after("format = \"fp8\"\ninput_scale = \"always\"\n"), 89.6F / 448);
+    EXPECT_EQ(last_.err, "");
+    EXPECT_EQ(scale_after("format = \"nvfp4\"\ninput_scale = \"always\"\n"), 89.6F / 2688);
+    write_statistics("blocks.0.proj", 0.25F);
+    EXPECT_EQ(scale_after("format = \"fp8\"\ninput_scale = \"always\"\n"), 0.25F / 448);
+    EXPECT_EQ(scale_after("format = \"fp8\"\n"), 0) << "statistics alone ask for none";
+}
+
+TEST_F(InputScales, AreOneWhereNothingWasRecorded) {
+    write_statistics("another.layer", 5);
+    EXPECT_EQ(scale_after("format = \"fp8\"\ninput_scale = \"always\"\n"), 1);
+    EXPECT_NE(last_.err.find("the input scales of 1 matrix are 1: no activations in statistics.safetensors"),
+              std::string::npos)
+        << last_.err;
 }
 
 }  // namespace

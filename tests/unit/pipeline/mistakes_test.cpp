@@ -225,10 +225,8 @@ const std::vector<Mistake>& mistakes() {
 
         // What later versions will do.
         {"Bias", with("[bias]\ncorrection = \"synthetic\"\n"), "8:1", "is not available in this version"},
-        {"Target", "[output]\ntarget = \"comfyui\"\n", "2:1", "[output] target is not available"},
         {"Verify", with("[run]\nverify = true\n"), "8:1", "[run] verify is not available"},
         {"Html", with("[report]\nhtml = \"x.html\"\n"), "8:1", "[report] html is not available"},
-        {"InputScale", with("input_scale = \"always\"\n"), "7:1", "[quantize] input_scale is not available"},
     };
     return all;
 }

@@ -91,6 +91,15 @@ TEST(Conformance, NamesSlopesThatAreNotThoseOfTheTable) {
                   {"sigma() gives ", " the value moves by ", " a step of the level"});
 }
 
+TEST(Conformance, NamesLabelsThatNoProgramCanRead) {
+    expect_broken("bad-label", {"labels"},
+                  {"label 'float32': loaders 'everyone since 1.0' are not written as"});
+}
+
+TEST(Conformance, NamesDescriptionsThatDoNotPassOnWhatIsAskedOfLoaders) {
+    expect_broken("deaf", {"precision"}, {"with HT_WANTS_FULL_PRECISION_MM: ", "; without: "});
+}
+
 TEST(Conformance, NamesWhatTheRuntimeSees) {
     expect_broken("past-band", {"calls"}, {"encode() wrote after the ", " bytes that it was given"});
     expect_broken("past-grid", {"calls"}, {"wrote after the 4 bytes that it was given"});

@@ -1,0 +1,91 @@
+// What loaders will make of the output, and what they get to know about activations.
+
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "core/base/text.hpp"
+#include "core/plan/planner.hpp"
+
+namespace halftone {
+namespace {
+
+constexpr std::string_view most_common = "comfyui";  // of loaders; what it refuses is worth a word to anybody
+
+std::string matrices(uint64_t count) {
+    return text::grouped(count) + (count == 1 ? " matrix" : " matrices");
+}
+
+}  // namespace
+
+WantedInputScale Planner::wanted_input_scale(const std::string& layer, const ResolvedTreatment& treatment,
+                                             const FormatPlan& plan, uint32_t flags) {
+    WantedInputScale result;
+    result.wanted = treatment.input_scale == InputScale::always ||
+                    (treatment.input_scale == InputScale::automatic && (flags & HT_VERDICT_INPUT_SCALE) != 0);
+    const int32_t may = plan.facts().input_scale;
+    result.wanted = result.wanted && plan.source().experts == 1;  // for stacks loaders look for none
+    const bool written = may == HT_INPUT_SCALE_REQUIRED || (result.wanted && may == HT_INPUT_SCALE_ALLOWED);
+    const float most = plan.facts().activation_max;
+    if (!written || !(most > 0) || plan_.pipeline.input.statistics.empty()) return result;
+    const Learning::Inputs inputs = learning_.inputs_of(layer, plan.source().cols);
+    if (inputs.rows)
+        result.measured = {inputs.file, inputs.rows, most};
+    else
+        ++unmeasured_;
+    return result;
+}
+
+void Planner::judge_for_loaders(const std::string& layer, const ResolvedTreatment& treatment,
+                                const FormatPlan& plan) {
+    const std::string& target = plan_.pipeline.output.target;
+    const bool any = target == "any";
+    if (any && dialect_ != HT_DIALECT_COMFY) return;
+    const Loader* loader = loaders_.known(any ? most_common : std::string_view(target));
+    if (!loader || !loader->reads_layout(plan_.pipeline.output.layout)) return;
+    const Json description = plan.description();
+    const std::string label = dialect_ == HT_DIALECT_COMFY ? description.value("format", "") : "";
+    const StoredAs stored{
+        *treatment.format, treatment.options, plan, label, description, is_embedding(layer + ".weight")};
+    const Judgment judgment = judge(loaders_, *loader, stored);
+    if (judgment.taken) return;
+    const std::string takers = takers_of(stored);
+    LoaderWarning warning;
+    if (!any) {
+        warning.before = fmt::format("{} refuses {} (", target,
+                                     label.empty() ? treatment.format->id() : "'" + label + "'");
+        warning.after = "): " + judgment.reason + (judgment.advice.empty() ? "" : "; " + judgment.advice);
+    } else if (takers.empty()) {
+        warning.after = fmt::format("no loader is known to take layers labelled '{}'", label);
+    } else {
+        warning.after =
+            fmt::format("mainline ComfyUI refuses layers labelled '{}'; it is loaded by {}", label, takers);
+    }
+    auto known = std::ranges::find_if(loader_warnings_, [&](const LoaderWarning& one) {
+        return one.before == warning.before && one.after == warning.after;
+    });
+    if (known == loader_warnings_.end()) known = loader_warnings_.insert(known, std::move(warning));
+    ++known->matrices;
+}
+
+void Planner::add_loader_warnings() {
+    for (const LoaderWarning& warning : loader_warnings_)
+        plan_.warnings.push_back(warning.before.empty()
+                                     ? warning.after
+                                     : warning.before + matrices(warning.matrices) + warning.after);
+    if (unmeasured_ > 0)
+        plan_.warnings.push_back(fmt::format("the input scales of {} are 1: no activations in {}",
+                                             matrices(unmeasured_),
+                                             os::utf8(plan_.pipeline.input.statistics.filename())));
+    const Pipeline::Output& output = plan_.pipeline.output;
+    const Loader* target = output.target == "any" ? nullptr : loaders_.known(output.target);
+    if (!target) return;
+    if (plan_.totals.quantized > 0 && !target->reads_layout(output.layout))
+        plan_.warnings.push_back(fmt::format("{} does not read layout = \"{}\"; set [output] layout = \"{}\"",
+                                             output.target, output.layout, target->layouts.front()));
+    if (target->single_files && plan_.files.size() > 1)
+        plan_.warnings.push_back(
+            fmt::format("{} reads single files only, and the output has {}; leave out [output] shard_size",
+                        output.target, plan_.files.size()));
+}
+
+}  // namespace halftone
