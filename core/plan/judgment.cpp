@@ -237,6 +237,7 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
     for (const StoredTensor& tensor : stored.plan.stored())
         if (judgment.taken && !loader.knows_dtype(dtype::name(tensor.dtype)))
             refuse(judgment, unknown_dtype(loader, tensor.dtype));
+    if (stored.plan.description().empty()) return judgment;  // a plain tensor, that nobody need take apart
     if (judgment.taken && stored.plan.source().experts > 1 && !loader.experts)
         refuse(judgment, fmt::format("{} takes no stacks of experts", loader.name));
     if (judgment.taken && keys) judge_keys(loader, *keys, stored, options, judgment);

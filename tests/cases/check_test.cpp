@@ -265,6 +265,14 @@ TEST_F(Target, WithoutOneAPlanWarnsOfWhatMainlineRefuses) {
     EXPECT_EQ(warnings("format = \"fp8\"\n", ""), "");
 }
 
+TEST_F(Target, PlainTensorsAreTakenInAnyLayout) {
+    EXPECT_EQ(warnings("format = \"cast\"\nto = \"f16\"\n", "target = \"comfyui\"\n"), "");
+    EXPECT_EQ(warnings("format = \"cast\"\nto = \"f16\"\n",
+                       "target = \"bitsandbytes\"\nlayout = \"bitsandbytes\"\n"),
+              "");
+    expect_taken("bitsandbytes", "no quantized layers");
+}
+
 TEST_F(Target, ALoaderOfAnotherLayoutIsToldSo) {
     const std::string said = warnings("format = \"fp8\"\n", "target = \"bitsandbytes\"\n");
     EXPECT_NE(
