@@ -5,16 +5,14 @@
 #include <string>
 #include <vector>
 
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
 namespace halftone::asym_w4a8_int8 {
 
 Choice chosen(const ht_source& source, const Options& options) {
-    if (source.rank != 2 || source.experts != 1)
-        throw Refused("asym_w4a8_int8 takes plain matrices, and this has " + std::to_string(source.rank) +
-                      " dimensions");
+    toolbox::demand_matrix(source, label_name, toolbox::Stacks::refused);
     const uint64_t cols = source.cols;
-    if (source.rows == 0 || cols == 0) throw Refused("it has no elements");
     if (source.dialect != HT_DIALECT_COMFY)
         throw Refused("asym_w4a8_int8 has no other layout than ComfyUI's");
     if (source.wants & HT_WANTS_COLUMNS)
