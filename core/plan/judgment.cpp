@@ -52,6 +52,14 @@ std::vector<LabelTaker> takers(const Format::Label& label) {
     return read_label_takers(label.loaders).value_or(std::vector<LabelTaker>());
 }
 
+// "comfyui since 2025-12, comfyui-fork"
+std::string listed(const std::vector<LabelTaker>& takers) {
+    std::vector<std::string> parts;
+    for (const LabelTaker& one : takers)
+        parts.push_back(one.loader + (one.since.empty() ? "" : " since " + one.since));
+    return text::join(parts, ", ");
+}
+
 // The row of the format's labels that the layer falls under: of several the one that demands most.
 std::optional<Format::Label> row_of(const StoredAs& stored, const Options& options) {
     std::optional<Format::Label> best;
@@ -126,7 +134,7 @@ std::string why_not_taken(const Loader& loader, const StoredAs& stored, const Fo
     if (knows_otherwise(loader, stored))
         return fmt::format("{} takes the label '{}' for something else{}", loader.name, stored.label, remark);
     const std::string others =
-        row.loaders.empty() ? "; no loader is known to take it" : "; it is loaded by " + row.loaders;
+        row.loaders.empty() ? "; no loader is known to take it" : "; it is loaded by " + listed(takers(row));
     return fmt::format("{} does not know the label '{}'{}{}", loader.name, stored.label,
                        what_it_says(loader, stored.label), others);
 }
@@ -192,7 +200,7 @@ std::string marker_value(const Json& configuration, const std::string& key) {
 
 std::string takers_of(const StoredAs& stored) {
     const std::optional<Format::Label> row = row_of(stored, stored.options.as_toml());
-    return row ? row->loaders : "";
+    return row ? listed(takers(*row)) : "";
 }
 
 Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& stored) {

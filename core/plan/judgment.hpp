@@ -36,7 +36,7 @@ Judgment judge(const Loaders&, const Loader&, const StoredAs&);
 // Of a layer that no format can read: all there is to go by is its label.
 Judgment judge_label(const Loaders&, const Loader&, const std::string& label, const std::string& why_unread);
 
-// Whoever takes such a layer, as labels have it: "" for nobody.
+// Whoever takes such a layer: "comfyui since 2025-12, comfyui-fork"; "" for nobody.
 std::string takers_of(const StoredAs&);
 
 // What a dotted key has in a layer's configuration, as text; "" if it has none.

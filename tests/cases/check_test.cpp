@@ -168,6 +168,15 @@ TEST_F(Check, TheHeaderCountsWhereItDisagreesWithTheMarker) {
                  "marker, float8_e4m3fn in the header)");
 }
 
+TEST_F(Check, AnEntryInTheHeaderAloneIsAsGoodAsAMarker) {
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {})},
+          header("a", fp8_label));
+    expect_taken("comfyui", "labelled 'float8_e4m3fn'");
+    write({zeros("a.weight", HT_DTYPE_I8, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {})},
+          header("a", R"({"format": "int8_tensorwise"})"));
+    expect_refused("comfyui-fork", {"it is loaded by comfyui since 2026-07, stable-diffusion.cpp"});
+}
+
 TEST_F(Check, TypesThatAReaderDoesNotKnowAreRefused) {
     write({zeros("a.weight", HT_DTYPE_BF16, {4, 4}), zeros("odd", HT_DTYPE_F8_E8M0, {4})});
     expect_refused("comfyui", {"refused: odd", "the reader of ComfyUI does not know the type F8_E8M0",
