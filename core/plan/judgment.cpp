@@ -146,7 +146,7 @@ void judge_layout(const Loader& loader, const StoredAs& stored, Judgment& judgme
     refuse(judgment,
            fmt::format("it is in the layout \"{}\", and {} reads {}", layout, loader.name,
                        text::join(loader.layouts, " and ")),
-           judgment.advice.empty() ? "use a format that takes " + as_setting(other) : "");
+           judgment.advice.empty() ? "use " + as_setting(other) + ", with a format that it loads" : "");
 }
 
 void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& stored, const Options& options,
