@@ -9,7 +9,8 @@
 namespace halftone {
 namespace {
 
-constexpr uint32_t known_wants = HT_WANTS_FULL_PRECISION_MM | HT_WANTS_ROWS | HT_WANTS_COLUMNS;
+constexpr uint32_t known_wants =
+    HT_WANTS_FULL_PRECISION_MM | HT_WANTS_ROWS | HT_WANTS_COLUMNS | HT_WANTS_AS_FOUND;
 
 // A layer in the shape of the ABI. Tensors of more dimensions than can be told are left out.
 class AbiLayer {

@@ -85,7 +85,7 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
     toolbox::demand_matrix(source, "fp8",
                            as_loaders_stack ? toolbox::Stacks::taken : toolbox::Stacks::refused);
     if (source.dialect == HT_DIALECT_BITSANDBYTES) throw Refused("bitsandbytes stores no fp8 weights");
-    if (source.dialect == HT_DIALECT_LEGACY &&
+    if (source.dialect == HT_DIALECT_LEGACY && !(source.wants & HT_WANTS_AS_FOUND) &&
         (choice.element != ElementType::e4m3fn || choice.per != ScalePer::tensor))
         throw Refused("loaders of the legacy layout take every weight for e4m3fn with one scale per tensor");
     if (has_blocks(choice.per)) toolbox::demand_whole_blocks(source.cols, choice.block, "columns");
@@ -230,8 +230,6 @@ class Fp8 : public toolbox::ScalarFormat {
         if (legacy) scales = legacy;
         if (!scales) throw Refused("its weight has no scale");
         const Choice choice = layout_of(layer, *scales, element, weight->shape[0], weight->shape[1]);
-        if (legacy && (element != ElementType::e4m3fn || choice.per != ScalePer::tensor))
-            throw Refused("the legacy layout has e4m3fn weights with one scale each, and nothing else");
 
         const ht_tensor* const marker = legacy ? layer.whole_file("scaled_fp8") : nullptr;
         const bool full_precision =
@@ -243,6 +241,7 @@ class Fp8 : public toolbox::ScalarFormat {
         source.dtype = weight->dtype;
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
         source.wants = full_precision ? HT_WANTS_FULL_PRECISION_MM : 0;
+        if (legacy) source.wants |= HT_WANTS_AS_FOUND;  // converters stored any scaling so
         source.rank = 2;
         source.shape[0] = source.rows = weight->shape[0];
         source.shape[1] = source.cols = weight->shape[1];

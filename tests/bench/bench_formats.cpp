@@ -18,8 +18,8 @@
 namespace halftone {
 namespace {
 
-// A band of core/run.
-constexpr uint64_t rows = 32, cols = 4096, elements = rows * cols;
+// A band of core/run, tall enough for the tiles of every format.
+constexpr uint64_t rows = 128, cols = 1024, elements = rows * cols;
 
 Log& quiet() {
     static Log log({Log::Style::human, Level::error, false});

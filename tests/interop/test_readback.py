@@ -98,7 +98,7 @@ def converted_fp8(weights, scaling, block=16, label=None, legacy=False):
     codes, scales = ref.convert_to_quant(weights, scaling, block)
     values = codes.float() * ref.expanded(scales, weights.shape, scaling, block)
     if legacy:
-        return {"weight": codes, "scale_weight": scales.reshape(1)}, values
+        return {"weight": codes, "scale_weight": scales.reshape(1) if scaling == "tensor" else scales}, values
     configuration = {"format": label or FP8_LABELS[scaling]}
     if scaling == "block":
         configuration["group_size"] = block
@@ -247,7 +247,11 @@ def check_files(program, folder, report):
     check_dequantized(report, program, folder, layers, source)
     check_compared(report, program, folder, layers, source)
     if ref.CONVERT_TO_QUANT:
-        legacy = {f"old.{n}": converted_fp8(random_like((n, 64), 0.02, n), "tensor", legacy=True) for n in (16, 40)}
+        legacy = {
+            f"old.{scaling}.{n}": converted_fp8(random_like((n, 64), 0.02, n), scaling, block=8, legacy=True)
+            for scaling in ("tensor", "row", "block", "block3d")
+            for n in (16, 40)
+        }
         save(source, legacy, scaled_fp8=torch.zeros(2, dtype=torch.float8_e4m3fn))
         check_dequantized(report, program, folder, legacy, source)
     print(f"{len(layers)} layers, {report.failures} failures")

@@ -42,7 +42,9 @@ enum {
 enum {
     HT_WANTS_FULL_PRECISION_MM = 1, /* ask the loader to multiply in full precision */
     HT_WANTS_ROWS = 2,              /* detectors read the rows of the stored .weight: as many as here */
-    HT_WANTS_COLUMNS = 4            /* detectors read its columns: as many as here, so nothing packed */
+    HT_WANTS_COLUMNS = 4,           /* detectors read its columns: as many as here, so nothing packed */
+    HT_WANTS_AS_FOUND = 8           /* set by recognize() alone: a stored layer, to be read even in a layout
+                                       that is not to be written */
 };
 
 /* The matrix to be stored, before any weight is read. */

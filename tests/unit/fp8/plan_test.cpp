@@ -267,12 +267,21 @@ TEST(RecognizeFp8, TheLegacyLayout) {
     auto layer = layer_with({1}, "", HT_DTYPE_F8_E4M3, ".scale_weight");
     ASSERT_EQ("e4m3fn tensor", recognize(layer, &found));
     EXPECT_EQ(HT_DIALECT_LEGACY, found.dialect);
-    EXPECT_EQ(0u, found.wants);
+    EXPECT_EQ(uint32_t{HT_WANTS_AS_FOUND}, found.wants);
     layer.add_named("model.diffusion_model.scaled_fp8", HT_DTYPE_F8_E4M3, {2});
     ASSERT_EQ("e4m3fn tensor", recognize(layer, &found));
-    EXPECT_EQ(uint32_t{HT_WANTS_FULL_PRECISION_MM}, found.wants);
-    EXPECT_EQ("refused: the legacy layout has e4m3fn weights with one scale each, and nothing else",
-              recognize(layer_with({6}, "", HT_DTYPE_F8_E4M3, ".scale_weight")));
+    EXPECT_EQ(uint32_t{HT_WANTS_AS_FOUND | HT_WANTS_FULL_PRECISION_MM}, found.wants);
+}
+
+// Which loaders cannot use, and which is not written.
+TEST(RecognizeFp8, AnyScalingInTheLegacyLayout) {
+    const auto legacy = [](const Shape& scale, ht_dtype dtype = HT_DTYPE_F8_E4M3) {
+        return recognize(layer_with(scale, "", dtype, ".scale_weight"));
+    };
+    EXPECT_EQ("e4m3fn row", legacy({6}));
+    EXPECT_EQ("e4m3fn block 2", legacy({3, 5}));
+    EXPECT_EQ("e4m3fn block3d 5", legacy({6, 2, 1}));
+    EXPECT_EQ("e5m2 tensor", legacy({1}, HT_DTYPE_F8_E5M2));
 }
 
 TEST(RecognizeFp8, LeavesOthersAlone) {

@@ -40,7 +40,7 @@ TEST(Constants, KeepTheirNumbers) {
                               HT_FACT_ENCODE_BEFORE_SEAL};
     for (uint32_t i = 0; i < 4; ++i)
         EXPECT_EQ(flags[i], 1u << i);
-    const uint32_t wants[] = {HT_WANTS_FULL_PRECISION_MM, HT_WANTS_ROWS, HT_WANTS_COLUMNS};
+    const uint32_t wants[] = {HT_WANTS_FULL_PRECISION_MM, HT_WANTS_ROWS, HT_WANTS_COLUMNS, HT_WANTS_AS_FOUND};
     for (uint32_t i = 0; i < 3; ++i)
         EXPECT_EQ(wants[i], 1u << i);
     const uint32_t verdicts[] = {HT_VERDICT_INPUT_SCALE, HT_VERDICT_ROWS, HT_VERDICT_COLUMNS};
