@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <halftone/ext/draft/activations.h>
 #include <halftone/ext/draft/kernels.h>
 #include <halftone/format.h>
 
@@ -84,6 +85,11 @@ class FormatPlan {
     std::optional<ht_table> table(const Grid&) const;
     // Its kernels for devices, if one of that name does what this plan does.
     const ht_kernels* kernels(const char* name) const;
+
+    // What loaders do to a batch of the layer's inputs, whole rows in the grid's basis, before they multiply;
+    // nothing where they multiply in full precision.
+    bool rounds_activations() const;
+    void round_activations(std::optional<float> input_scale, const ht_view&, uint64_t rows) const;
 
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
     uint64_t band_offset(uint64_t row) const;

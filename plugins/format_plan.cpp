@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/base/error.hpp"
+#include "plugins/abi_copy.hpp"
 #include "plugins/call.hpp"
 #include "plugins/format.hpp"
 #include "plugins/guard_bytes.hpp"
@@ -167,6 +168,22 @@ const ht_kernels* FormatPlan::kernels(const char* name) const {
     if (!table_.extension) return nullptr;
     const auto* const kernels = static_cast<const ht_kernels*>(table_.extension(HT_FORMAT_KERNELS));
     return kernels && kernels->serves(plan_, name) ? kernels : nullptr;
+}
+
+bool FormatPlan::rounds_activations() const {
+    return table_.extension && table_.extension(HT_FORMAT_ACTIVATIONS) &&
+           !(source_.wants & HT_WANTS_FULL_PRECISION_MM);
+}
+
+void FormatPlan::round_activations(std::optional<float> input_scale, const ht_view& view,
+                                   uint64_t rows) const {
+    if (!rounds_activations()) return;
+    const ht_activations offered =
+        copied(static_cast<const ht_activations*>(table_.extension(HT_FORMAT_ACTIVATIONS)));
+    if (!offered.round_activations)
+        fail(Exit::plugin, library_->culprit(), "its extension {} has no function", HT_FORMAT_ACTIVATIONS);
+    const float scale = input_scale.value_or(1);
+    call(library_->culprit(), offered.round_activations, plan_, input_scale ? &scale : nullptr, &view, rows);
 }
 
 uint64_t FormatPlan::band_offset(uint64_t row) const {

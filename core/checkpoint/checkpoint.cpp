@@ -24,6 +24,7 @@ struct Checkpoint::State {
     void add(const std::filesystem::path&);
     void put_in_order();
     void merge_metadata();
+    void refuse_doubles(const std::filesystem::path& where) const;
     void compare(const ShardIndex&, const std::filesystem::path& index) const;
 };
 
@@ -134,15 +135,20 @@ void Checkpoint::State::merge_metadata() {
     }
 }
 
+void Checkpoint::State::refuse_doubles(const std::filesystem::path& where) const {
+    const auto file_name = [&](uint32_t file) { return in_quotes(os::utf8(files[file].path.filename())); };
+    for (size_t i = 1; i < tensors.size(); ++i)
+        if (tensors[i - 1].name == tensors[i].name)
+            fail(Exit::input, os::utf8(where), "tensor {} is in two shards, {} and {}",
+                 in_quotes(tensors[i].name), file_name(tensors[i - 1].file), file_name(tensors[i].file));
+}
+
 // Index and shards must say the same. A tensor that the index leaves out is an error too: either it belongs
 // to the model, or the shard is of another one, and only its owner can tell.
 void Checkpoint::State::compare(const ShardIndex& index, const std::filesystem::path& index_path) const {
     const std::string where = os::utf8(index_path);
     const auto file_name = [&](uint32_t file) { return in_quotes(os::utf8(index.shards[file])); };
-    for (size_t i = 1; i < tensors.size(); ++i)
-        if (tensors[i - 1].name == tensors[i].name)
-            fail(Exit::input, where, "tensor {} is in two shards, {} and {}", in_quotes(tensors[i].name),
-                 file_name(tensors[i - 1].file), file_name(tensors[i].file));
+    refuse_doubles(index_path);
     auto tensor = tensors.begin();
     for (const auto& [name, shard] : index.tensors) {
         if (tensor != tensors.end() && tensor->name < name) break;
@@ -180,6 +186,18 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
         state->add(file);
         state->put_in_order();
     }
+    state->merge_metadata();
+    return Checkpoint(std::move(state));
+}
+
+Checkpoint Checkpoint::open_parts(const std::filesystem::path& path,
+                                  const std::vector<std::filesystem::path>& files) {
+    auto state = std::make_shared<State>();
+    state->path = path;
+    for (const auto& file : files)
+        state->add(file);
+    state->put_in_order();
+    state->refuse_doubles(path);
     state->merge_metadata();
     return Checkpoint(std::move(state));
 }

@@ -44,6 +44,11 @@ class Checkpoint {
   public:
     static Checkpoint open(const std::filesystem::path&);
 
+    // Files that are parts of one checkpoint, whatever their names: shards whose index has no place yet.
+    // `path`: what the checkpoint goes by.
+    static Checkpoint open_parts(const std::filesystem::path& path,
+                                 const std::vector<std::filesystem::path>& files);
+
     const std::filesystem::path& path() const;  // as given
     const std::vector<CheckpointFile>& files() const;
     const std::vector<Tensor>& tensors() const;  // in ascending order of names

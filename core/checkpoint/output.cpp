@@ -217,6 +217,7 @@ struct Output::State {
 
     Settings settings;
     std::vector<fs::path> leftovers;
+    WrittenPieces pieces;
     std::vector<Part> parts;  // the index of shards is the last
     bool sharded = false;
     size_t in_place = 0;  // parts that have their final names
@@ -245,7 +246,12 @@ struct Output::State {
         part.data = start.size();
         part.size = size;
         part.file.preallocate(size);
-        part.file.write(0, bytes_of(start));
+        write(parts.size() - 1, 0, bytes_of(start));
+    }
+
+    void write(size_t part, uint64_t offset, std::span<const std::byte> bytes) {
+        if (settings.remember) pieces.add(part, offset, bytes);
+        parts[part].file.write(offset, bytes);
     }
 
     void put_in_place(const Part& part) {
@@ -302,7 +308,7 @@ void Output::write(size_t file, uint64_t offset, std::span<const std::byte> byte
         fail(Exit::failed, os::utf8(part.final_path),
              "{} bytes at {} lie outside the data of the output, {} to {}", bytes.size(), offset, part.data,
              part.size);
-    part.file.write(offset, bytes);
+    state_->write(file, offset, bytes);
 }
 
 void Output::commit() {
@@ -330,6 +336,17 @@ std::vector<fs::path> Output::paths() const {
     for (const State::Part& part : state_->parts)
         paths.push_back(part.final_path);
     return paths;
+}
+
+std::vector<fs::path> Output::temporaries() const {
+    std::vector<fs::path> paths;
+    for (const State::Part& part : state_->parts)
+        paths.push_back(part.temporary);
+    return paths;
+}
+
+std::vector<WrittenPieces::Piece> Output::pieces() const {
+    return state_->pieces.in_order();
 }
 
 const std::vector<fs::path>& Output::leftovers() const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/checkpoint/checkpoint.hpp"
+#include "core/checkpoint/written.hpp"
 
 namespace halftone {
 
@@ -52,6 +53,7 @@ class Output {
         std::filesystem::path path;  // of the single file; shards and their index are named after it
         bool replace = false;        // an existing output may be replaced
         std::string tag;             // goes into the temporary names
+        bool remember = false;       // what is written, for pieces()
     };
     // Checks the output as check_output does; then creates and preallocates every file and writes the
     // headers. One layout makes the file itself, several make shards and an index.
@@ -63,6 +65,11 @@ class Output {
     void write(size_t file, uint64_t offset, std::span<const std::byte>) const;  // any thread
     void commit();                                     // fsync, rename; the index of shards comes last
     std::vector<std::filesystem::path> paths() const;  // final names, the index included
+
+    // For a look at what was written before it gets its names: the files under way, in the order of paths(),
+    // and what they should hold, headers and index included.
+    std::vector<std::filesystem::path> temporaries() const;
+    std::vector<WrittenPieces::Piece> pieces() const;
 
     // Temporary files of earlier runs with the same output that were killed, or of runs at work right now,
     // which nobody can tell apart. They are left alone.

@@ -17,10 +17,14 @@ void declare(Arguments& arguments) {
     arguments.operand("REFERENCE", true, "the checkpoint to compare with")
         .operand("QUANTIZED", true, "the one to be judged")
         .option("top", "N", "show only the N worst tensors")
+        .option(
+            "stats", "FILE",
+            "sampled inputs of layers (LAYER.inputs): adds what layers' outputs lose, by their weights and "
+            "at run time, where loaders round inputs too")
         .flag("no-projection", "leave out the error in the leading singular directions, which takes time")
         .option("fail-above", "FIGURE=BOUND,...",
-                "exit code 1 if a tensor is worse: relmse, sqnr, psnr, cosine, max_error, saturated or "
-                "projected")
+                "exit code 1 if a tensor is worse: relmse, sqnr, psnr, cosine, max_error, saturated, "
+                "projected, output or run_time")
         .flag("json", "print everything as JSON")
         .option("threads", "N", "threads to use; default: one a processor")
         .option("memory", "SIZE", "memory for weights under way, like 256MiB")
@@ -43,12 +47,16 @@ int compare_files(Context& context, const Arguments& arguments) {
     settings.projection = !arguments.has("no-projection");
     if (!settings.projection && needs_projection(bounds))
         throw Error(Exit::usage, "--fail-above", "the projected error is left out by --no-projection");
+    if (needs_statistics(bounds) && !arguments.has("stats"))
+        throw Error(Exit::usage, "--fail-above", "errors of outputs need sampled inputs",
+                    "name a file of them: --stats FILE");
     const auto top = arguments.number("top", 0, UINT64_MAX);
     Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
                      .memory = arguments.bytes("memory").value_or(0)});
 
     const auto reference = open(context, arguments.text("REFERENCE"));
     const auto other = open(context, arguments.text("QUANTIZED"));
+    if (arguments.has("stats")) settings.statistics = open(context, arguments.text("stats"));
     const std::shared_ptr<Registry> registry = context.registry();
     registry->host().set_memory_budget(workers.memory());
     const Pairing pairing = pair_up(reference, other, *registry);
@@ -64,6 +72,9 @@ int compare_files(Context& context, const Arguments& arguments) {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         comparison = compare(*reference, *other, pairing, settings, workers, progress);
     }
+    if (settings.statistics && !comparison.total.output)
+        throw Error(Exit::input, arguments.text("stats"), "has no inputs of a layer that differs",
+                    "they are tensors LAYER.inputs, one sample a row");
     const std::vector<std::string> broken = broken_bounds(comparison, bounds);
     if (arguments.has("json")) {
         Json json = compare_json(comparison);
@@ -87,7 +98,8 @@ Command compare_command() {
          .synopsis = "halftone compare REFERENCE QUANTIZED [options]",
          .about =
              "Reads both and tells for every tensor that differs how large the error is, the worst first.\n"
-             "Either may be quantized, or neither."},
+             "Either may be quantized, or neither. With sampled inputs, layers are ordered by what their\n"
+             "outputs lose at run time."},
         declare, compare_files);
 }
 

@@ -21,6 +21,7 @@
 #include "core/cli/plugins_command.hpp"
 #include "core/cli/run_command.hpp"
 #include "core/cli/synth/synth_command.hpp"
+#include "core/cli/verify_command.hpp"
 #include "plugins/registry.hpp"
 
 namespace halftone::cli {
@@ -124,6 +125,7 @@ std::vector<Command> commands() {
             plan_command(),
             dequantize_command(),
             compare_command(),
+            verify_command(),
             inspect_command(),
             check_command(),
             synth_command(),

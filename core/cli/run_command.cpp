@@ -12,8 +12,11 @@
 #include "core/cli/progress.hpp"
 #include "core/report/plan_report.hpp"
 #include "core/report/run_report.hpp"
+#include "core/report/verify_report.hpp"
 #include "core/run/device_lanes.hpp"
 #include "core/run/execute.hpp"
+#include "core/verify/verify.hpp"
+#include "core/verify/written_files.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -26,6 +29,7 @@ void declare_plan(Arguments& arguments) {
 void declare_run(Arguments& arguments) {
     add_pipeline_arguments(arguments);
     arguments.flag("dry-run", "print the plan and stop, like 'halftone plan'")
+        .flag("verify", "read the output back and check it before it gets its name")
         .flag("json", "print the result as JSON")
         .flag("no-progress", "no progress while running");
 }
@@ -140,6 +144,43 @@ void tell_what_the_cpu_did(Context& context, const std::vector<LearnedOutcome>& 
         context.log.warning(fmt::format("the CPU learned {} matrices, since {}", count, reason));
 }
 
+// What would be read under the output's name, and whether it is what it should be.
+Verification read_back(Context& context, const Plan& plan, const Output& output, Registry& registry,
+                       Workers& workers, bool show) {
+    context.log.info("reading the output back");
+    Verification verification;
+    {
+        Findings findings;
+        Progress progress;
+        progress.work_total = progress.bytes_total = bytes_to_reread(output);
+        const ProgressDisplay shown = show_progress(context, progress, show);
+        check_written(plan, output, workers, progress, findings);
+        verification.findings = findings.in_order();
+    }
+    if (!verification.findings.empty()) return verification;
+    std::vector<std::filesystem::path> files = output.temporaries();
+    files.resize(plan.files.size());  // without the index
+    VerifySettings settings{.against = plan.checkpoint, .removed = std::set<std::string>()};
+    for (const PlannedTensor& planned : plan.tensors)
+        if (planned.action == Action::remove)
+            settings.removed->insert(plan.checkpoint->tensors()[planned.source].name);
+    Verifier verifier(
+        std::make_shared<const Checkpoint>(Checkpoint::open_parts(plan.pipeline.output.path, files)),
+        std::move(settings), registry);
+    Progress progress;
+    verifier.set_totals(progress);
+    const ProgressDisplay shown = show_progress(context, progress, show);
+    return verifier.run(workers, progress);
+}
+
+void refuse_findings(const Plan& plan, const Verification& verification) {
+    if (verification.findings.empty()) return;
+    throw Error(Exit::failed, os::utf8(plan.pipeline.output.path),
+                fmt::format("what was read back is not what it should be, and nothing was written under this "
+                            "name:\n{}",
+                            findings_text(verification.findings)));
+}
+
 int plan(Context& context, const Arguments& arguments) {
     const std::shared_ptr<Registry> registry = context.registry();
     print_plan(context, make_plan(pipeline_from(arguments), *registry), arguments.has("json"));
@@ -151,7 +192,9 @@ int run(Context& context, const Arguments& arguments) {
     if (arguments.has("dry-run")) return plan(context, arguments);
     const double started = os::seconds();
     const std::shared_ptr<Registry> registry = context.registry();
-    Plan plan = make_plan(pipeline_from(arguments), *registry);
+    Pipeline pipeline = pipeline_from(arguments);
+    pipeline.run.verify |= arguments.has("verify");
+    Plan plan = make_plan(std::move(pipeline), *registry);
     const bool show = !arguments.has("no-progress");
     Workers workers({.threads = plan.pipeline.run.threads,
                      .memory = plan.pipeline.run.memory,
@@ -176,13 +219,19 @@ int run(Context& context, const Arguments& arguments) {
         const ProgressDisplay shown = show_progress(context, progress, show);
         outcome = execute(plan, *output, workers, progress);
     }
+    std::optional<Verification> verification;
+    if (plan.pipeline.run.verify) {
+        verification = read_back(context, plan, *output, *registry, workers, show);
+        refuse_findings(plan, *verification);
+    }
     output->commit();
     tell_what_the_cpu_did(context, outcome.learned);
 
     const RunFigures figures{.seconds = os::seconds() - started,
                              .anonymous_memory_peak = os::anonymous_memory_peak(),
                              .threads = workers.threads(),
-                             .outcome = std::move(outcome)};
+                             .outcome = std::move(outcome),
+                             .verification = std::move(verification)};
     write_report(plan, figures);
     if (arguments.has("json"))
         context.out << pretty(run_json(plan, figures));

@@ -4,9 +4,12 @@
 #include <cmath>
 
 #include "core/compare/codes.hpp"
+#include "core/compare/layer_output.hpp"
 #include "core/linalg/gemm.hpp"
 #include "core/linalg/svd.hpp"
+#include "core/plan/statistics.hpp"
 #include "core/run/bands.hpp"
+#include "core/run/read_matrix.hpp"
 #include "core/run/weight_reader.hpp"
 
 namespace halftone {
@@ -36,6 +39,20 @@ std::unique_ptr<WeightReader> reader_of(const Checkpoint& checkpoint, const Comp
     return one.stored ? open_reader(checkpoint, one.stored) : open_reader(checkpoint, *one.tensor, cols);
 }
 
+std::string layer_of(const std::string& weight) {
+    constexpr std::string_view ending = ".weight";
+    return weight.ends_with(ending) ? weight.substr(0, weight.size() - ending.size()) : std::string();
+}
+
+// The layer goes by its name in the reference, or by that in the other checkpoint.
+const Tensor* sampled_inputs(const ComparedPair& pair, const CompareSettings& settings, uint64_t cols) {
+    if (!settings.statistics || pair.reference.shape().size() != 2) return nullptr;
+    for (const std::string& weight : {pair.name, pair.other.tensor->name})
+        if (const std::string layer = layer_of(weight); !layer.empty())
+            if (const Tensor* const found = find_inputs(*settings.statistics, layer, cols)) return found;
+    return nullptr;
+}
+
 // One tensor and its counterpart.
 class PairJob {
   public:
@@ -46,12 +63,18 @@ class PairJob {
           progress_(progress),
           cols_(cols_of(pair.reference, pair.other)),
           projects_(wants_projection(pair, settings)),
-          memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes())),
+          sampled_(sampled_inputs(pair, settings, cols_)),
+          memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes() +
+                                  sampled_bytes())),
           reference_(reader_of(reference, pair.reference, cols_)) {
         if (pair.other.stored && pair.other.stored->experts() == 1)
             stored_ = std::make_unique<StoredWeight>(other, pair.other.stored);
         else
             other_ = reader_of(other, pair.other, cols_);
+        if (sampled_)
+            inputs_.emplace(read_matrix(*settings.statistics, *sampled_),
+                            stored_ ? &stored_->plan() : nullptr,
+                            stored_ ? stored_input_scale(other, stored_->matrix().layer) : std::nullopt);
     }
 
     TensorComparison run() {
@@ -59,17 +82,23 @@ class PairJob {
         const Bands bands(rows, cols_, stored_ ? stored_->granule_rows() : 1, reference_->granule_rows());
         std::vector<ErrorSums> sums(bands.count());
         std::vector<CodeCounts> codes(bands.count());
+        std::vector<OutputSums> outputs(bands.count());
         each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
             const WidenedBand before = reference_->read(region, first);
             const ht_view after = read_other(region, second, &codes[index]);
             const uint64_t n = region.rows * cols_;
             sums[index].add({before.view.at, n}, {after.at, n}, region.row * cols_);
+            if (inputs_ && sums[index].nonfinite == 0)
+                outputs[index] = inputs_->sums({before.view.at, region.rows, cols_, cols_},
+                                               {after.at, region.rows, cols_, cols_});
         });
         ErrorSums sum;
         CodeCounts count;
+        OutputSums output;
         for (size_t i = 0; i < sums.size(); ++i) {
             sum.add(sums[i]);
             count.add(codes[i]);
+            output.add(outputs[i]);
         }
         TensorComparison result{
             pair_.name, pair_.reference.shown(), pair_.other.shown(), pair_.reference.shape(),
@@ -80,6 +109,10 @@ class PairJob {
             !pair_.reference.stored && !pair_.other.stored && sum.squared_error == 0 && sum.nonfinite == 0;
         if (projects_ && sum.nonfinite == 0)
             result.measures.projected = sum.squared_error == 0 ? 0 : projected_error(bands);
+        if (inputs_ && sum.nonfinite == 0) {
+            result.measures.output = output.error();
+            result.measures.run_time = output.run_time();
+        }
         return result;
     }
 
@@ -94,10 +127,15 @@ class PairJob {
         return (rows * cols_ + 4 * (rows + cols_) * rank) * sizeof(float);
     }
 
+    uint64_t sampled_bytes() const {
+        return sampled_ ? LayerInputs::held_bytes(sampled_->shape[0], sampled_->shape[1]) : 0;
+    }
+
     uint64_t scratch_bytes(uint64_t rows) const {
+        const uint64_t output = inputs_ ? inputs_->scratch_bytes(rows) : 0;
         const uint64_t other =
             stored_ ? stored_->most_bytes(rows) + rows * cols_ * sizeof(float) : other_->scratch_bytes(rows);
-        return reference_->scratch_bytes(rows) + other;
+        return reference_->scratch_bytes(rows) + other + output;
     }
 
     template <class Work>
@@ -156,9 +194,11 @@ class PairJob {
     Progress& progress_;
     uint64_t cols_;
     bool projects_;
+    const Tensor* sampled_;
     std::shared_ptr<void> memory_;
     std::unique_ptr<WeightReader> reference_, other_;
     std::unique_ptr<StoredWeight> stored_;  // instead of other_, where codes are to be counted
+    std::optional<LayerInputs> inputs_;
 };
 
 // A mean over elements, of those tensors that have the figure.
@@ -177,7 +217,7 @@ class Mean {
 
 Measures total_of(const std::vector<TensorComparison>& tensors) {
     Measures total;
-    Mean error, noise, cosine, saturated, entropy, projected;
+    Mean error, noise, cosine, saturated, entropy, projected, output, run_time;
     for (const TensorComparison& tensor : tensors) {
         const Measures& one = tensor.measures;
         total.elements += one.elements;
@@ -190,6 +230,8 @@ Measures total_of(const std::vector<TensorComparison>& tensors) {
         saturated.add(one.saturated, one.elements);
         entropy.add(one.entropy, one.elements);
         projected.add(one.projected, one.elements);
+        output.add(one.output, one.elements);
+        run_time.add(one.run_time, one.elements);
     }
     total.relative_squared_error = error.get().value_or(0);
     total.sqnr = decibels(total.relative_squared_error);
@@ -198,6 +240,8 @@ Measures total_of(const std::vector<TensorComparison>& tensors) {
     total.saturated = saturated.get();
     total.entropy = entropy.get();
     total.projected = projected.get();
+    total.output = output.get();
+    total.run_time = run_time.get();
     return total;
 }
 
@@ -230,7 +274,7 @@ Comparison compare(const Checkpoint& reference, const Checkpoint& other, const P
             result.tensors.push_back(std::move(tensor));
     }
     std::ranges::stable_sort(result.tensors, std::greater{}, [](const TensorComparison& tensor) {
-        return tensor.measures.relative_squared_error;
+        return std::pair(tensor.measures.run_time.value_or(-1), tensor.measures.relative_squared_error);
     });
     result.total = total_of(result.tensors);
     return result;

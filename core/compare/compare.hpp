@@ -14,6 +14,7 @@ struct CompareSettings {
     bool projection = true;
     // Above so many elements the directions are not looked for: they need the matrix as float32 at once.
     uint64_t most_projected = uint64_t{1} << 28;
+    std::shared_ptr<const Checkpoint> statistics = nullptr;  // sampled inputs, "LAYER.inputs"
 };
 
 struct TensorComparison {
@@ -24,7 +25,8 @@ struct TensorComparison {
 };
 
 struct Comparison {
-    std::vector<TensorComparison> tensors;  // the worst first; those that are identical are left out
+    // The worst first, at run time where that is known; those that are identical are left out.
+    std::vector<TensorComparison> tensors;
     uint64_t identical = 0;
     // Means over the elements of all tensors above; the largest error is the largest of all.
     Measures total;

@@ -31,6 +31,9 @@ struct Measures {
     std::optional<double> saturated;  // share of the elements at the ends of the codes' range
     std::optional<double> entropy;    // of the codes, in bits
     std::optional<double> projected;  // |U'(Q - W)V| / |U'WV| for the leading singular directions
+    // Of the layer's output for sampled inputs x: |x(Q - W)'|^2 / |xW'|^2, and |q(x)Q' - xW'|^2 / |xW'|^2
+    // with inputs rounded as the format's loaders round them.
+    std::optional<double> output, run_time;
 };
 
 // How much smaller noise is than a signal: -10 log10(noise / signal), infinite without noise.

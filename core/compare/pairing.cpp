@@ -116,7 +116,9 @@ Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<con
         const std::string why = obstacle(comparable, *counterpart);
         if (why.empty())
             pairing.pairs.push_back({name, comparable, *counterpart});
-        else if (!same_bytes_kind(comparable, *counterpart))
+        else if (same_bytes_kind(comparable, *counterpart))
+            pairing.not_numbers.push_back({name, comparable, *counterpart});
+        else
             pairing.incomparable.push_back(fmt::format("{}: {}", text::printable(name), why));
     }
     for (const auto& [name, comparable] : second.tensors())

@@ -26,6 +26,8 @@ struct ComparedPair {
 // Which tensor of one checkpoint belongs to which of another.
 struct Pairing {
     std::vector<ComparedPair> pairs;  // in the order of names
+    // Alike in type and shape, of a type that is no number to be compared.
+    std::vector<ComparedPair> not_numbers;
     std::vector<std::string> only_in_reference, only_in_other;
     std::vector<std::string> incomparable;  // "NAME: why"
 };

@@ -105,6 +105,7 @@ struct Pipeline {
         unsigned threads = 0;  // 0: all processors
         uint64_t memory = 0;   // 0: a small default
         std::string device = "auto";
+        bool verify = false;
     } run;
     struct Report {
         std::filesystem::path json;   // empty: none

@@ -81,6 +81,7 @@ class Printer {
         value("threads", fmt::format("{}", pipeline_.run.threads));
         value("memory", toml_size(pipeline_.run.memory));
         value("device", text::toml_quoted(pipeline_.run.device));
+        value("verify", pipeline_.run.verify ? "true" : "false");
         begin("report");
         path("json", pipeline_.report.json);
         path("trace", pipeline_.report.trace);

@@ -66,6 +66,7 @@ class Reader {
         result_.run.threads = static_cast<unsigned>(run.whole("threads"));
         result_.run.memory = run.whole("memory");
         result_.run.device = run.text("device");
+        result_.run.verify = run.flag("verify");
         for (const IdTables* tables : {&sections_.formats, &sections_.optimizers, &sections_.profiles})
             for (std::string& line : tables->unused())
                 result_.warnings.push_back(std::move(line));

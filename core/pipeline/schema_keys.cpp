@@ -195,7 +195,7 @@ std::span<const Key> keys() {
                  "first device that works, or the CPU",
          .example = R"(device = "cpu")", .in_recipe = false},
         {.section = "run", .name = "verify", .type = boolean, .fallback = "false",
-         .help = "read the output back and check it", .example = "verify = true", .available = false,
+         .help = "read the output back and check it before it gets its name", .example = "verify = true",
          .in_recipe = false},
 
         {.section = "report", .name = "json", .type = path, .fallback = R"("")",

@@ -1,39 +1,13 @@
 #include "core/plan/learning.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
-#include "core/base/text.hpp"
-#include "core/tensor/dtype.hpp"
+#include "core/plan/statistics.hpp"
 #include "core/tensor/rank_rule.hpp"
 
 namespace halftone {
-namespace {
-
-const Tensor* find(const Checkpoint& file, const std::string& name) {
-    const auto found = std::ranges::find(file.tensors(), name, &Tensor::name);
-    return found == file.tensors().end() ? nullptr : &*found;
-}
-
-// A matrix of numbers with so many columns (or rows); 0 stands for any.
-const Tensor* matrix(const Checkpoint& file, const std::string& name, uint64_t rows, uint64_t cols) {
-    const Tensor* const found = find(file, name);
-    if (!found) return nullptr;
-    const bool numbers = found->dtype == HT_DTYPE_F32 || found->dtype == HT_DTYPE_F16 ||
-                         found->dtype == HT_DTYPE_BF16 || found->dtype == HT_DTYPE_F64;
-    const bool fits = found->shape.size() == 2 && found->shape[0] > 0 && found->shape[1] > 0 &&
-                      (rows == 0 || found->shape[0] == rows) && (cols == 0 || found->shape[1] == cols);
-    if (!numbers || !fits)
-        fail(Exit::input, text::printable(name),
-             "is {} {}, where the layer needs floating-point numbers of [{}, {}]", dtype::name(found->dtype),
-             to_string(found->shape), rows ? fmt::format("{}", rows) : "any",
-             cols ? fmt::format("{}", cols) : "any");
-    return found;
-}
-
-}  // namespace
 
 Learning::Learning(const Pipeline& pipeline)
     : rounding_(pipeline.rounding),
@@ -67,16 +41,17 @@ std::optional<PlannedObjective> Learning::objective(const ObjectiveChoice& choic
             throw Error(Exit::usage, where, "the objective 'activation' needs activations",
                         "name a file of them: [input] statistics");
         result.file = opened(statistics_, statistics_where_);
-        result.inputs = matrix(*result.file, layer + ".inputs", 0, cols);
-        if (!result.inputs) result.second_moment = matrix(*result.file, layer + ".second_moment", cols, cols);
+        result.inputs = find_inputs(*result.file, layer, cols);
+        if (!result.inputs)
+            result.second_moment = find_matrix(*result.file, layer + ".second_moment", cols, cols);
         if (result.inputs || result.second_moment) return result;
         why_not = "no activations in " + os::utf8(statistics_.filename());
         return std::nullopt;
     }
     result.name = os::utf8(choice.file);
     result.file = opened(choice.file, where);
-    result.left = matrix(*result.file, layer + ".left", 0, rows);
-    result.right = matrix(*result.file, layer + ".right", cols, 0);
+    result.left = find_matrix(*result.file, layer + ".left", 0, rows);
+    result.right = find_matrix(*result.file, layer + ".right", cols, 0);
     if (result.left || result.right) return result;
     why_not = "no factors in " + os::utf8(choice.file.filename());
     return std::nullopt;
@@ -85,7 +60,7 @@ std::optional<PlannedObjective> Learning::objective(const ObjectiveChoice& choic
 Learning::Inputs Learning::inputs_of(const std::string& layer, uint64_t cols) {
     if (statistics_.empty()) return {};
     const std::shared_ptr<const Checkpoint> file = opened(statistics_, statistics_where_);
-    return {file, matrix(*file, layer + ".inputs", 0, cols)};
+    return {file, find_inputs(*file, layer, cols)};
 }
 
 Learning::Answer Learning::plan_for(const std::string& layer, uint64_t rows, uint64_t cols,

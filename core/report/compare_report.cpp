@@ -19,7 +19,7 @@ struct Figure {
     bool more_is_better;
     std::optional<double> (*of)(const Measures&);
 };
-constexpr std::array<Figure, 7> figures = {{
+constexpr std::array<Figure, 9> figures = {{
     {"relmse", false, [](const Measures& m) { return std::optional(m.relative_squared_error); }},
     {"sqnr", true, [](const Measures& m) { return std::optional(m.sqnr); }},
     {"psnr", true, [](const Measures& m) { return std::optional(m.psnr); }},
@@ -27,6 +27,8 @@ constexpr std::array<Figure, 7> figures = {{
     {"max_error", false, [](const Measures& m) { return std::optional(m.largest_error); }},
     {"saturated", false, [](const Measures& m) { return m.saturated; }},
     {"projected", false, [](const Measures& m) { return m.projected; }},
+    {"output", false, [](const Measures& m) { return m.output; }},
+    {"run_time", false, [](const Measures& m) { return m.run_time; }},
 }};
 
 const Figure* find_figure(std::string_view name) {
@@ -54,7 +56,9 @@ std::vector<std::string> cells(const std::string& name, const std::string& as, c
             where,
             percent(m.saturated),
             shown(m.entropy, "{:.2f}"),
-            shown(m.projected, "{:.3g}")};
+            shown(m.projected, "{:.3g}"),
+            shown(m.output, "{:.3g}"),
+            shown(m.run_time, "{:.3g}")};
 }
 
 void list(std::string& text, const std::string& title, const std::vector<std::string>& names) {
@@ -119,6 +123,8 @@ Json json_of(const Measures& m) {
     json["saturated"] = number(m.saturated);
     json["entropy"] = number(m.entropy);
     json["projected"] = number(m.projected);
+    json["output"] = number(m.output);
+    json["run_time"] = number(m.run_time);
     json["nonfinite"] = m.nonfinite;
     return json;
 }
@@ -129,7 +135,8 @@ std::string compare_table(const Comparison& comparison, const CompareTableSettin
     TextTable table;
     table.columns = {{"tensor"},          {"as"},           {"relMSE", true},    {"SQNR dB", true},
                      {"PSNR dB", true},   {"cosine", true}, {"max error", true}, {"at", true},
-                     {"saturated", true}, {"bits", true},   {"projected", true}};
+                     {"saturated", true}, {"bits", true},   {"projected", true}, {"output", true},
+                     {"run time", true}};
     const size_t rows = std::min(settings.rows.value_or(SIZE_MAX), comparison.tensors.size());
     for (size_t i = 0; i < rows; ++i) {
         const TensorComparison& tensor = comparison.tensors[i];
@@ -206,6 +213,11 @@ std::vector<QualityBound> parse_bounds(const std::string& given) {
 
 bool needs_projection(const std::vector<QualityBound>& bounds) {
     return std::ranges::any_of(bounds, [](const auto& bound) { return bound.figure == "projected"; });
+}
+
+bool needs_statistics(const std::vector<QualityBound>& bounds) {
+    return std::ranges::any_of(
+        bounds, [](const auto& bound) { return bound.figure == "output" || bound.figure == "run_time"; });
 }
 
 std::vector<std::string> broken_bounds(const Comparison& comparison,

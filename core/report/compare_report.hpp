@@ -25,6 +25,7 @@ struct QualityBound {
 // From "relmse=1e-3,sqnr=30". Exit::usage for a figure that does not exist or a number that is none.
 std::vector<QualityBound> parse_bounds(const std::string&);
 bool needs_projection(const std::vector<QualityBound>&);
+bool needs_statistics(const std::vector<QualityBound>&);
 
 // "3 of 57 tensors: relmse above 0.001, the worst blocks.0.attn.weight with 0.0023"; one line for each
 // bound that is not kept.

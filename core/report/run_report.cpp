@@ -5,6 +5,7 @@
 
 #include "core/base/text.hpp"
 #include "core/report/plan_report.hpp"
+#include "core/report/verify_report.hpp"
 
 namespace halftone {
 namespace {
@@ -44,6 +45,7 @@ std::string run_summary(const Plan& plan, const RunFigures& figures) {
     if (!figures.outcome.learned.empty()) text += learned_line(figures.outcome.learned);
     for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
         text += fmt::format("the CPU rounded {} to nearest, since {}\n", matrices(count), reason);
+    if (figures.verification) text += "read back: " + verify_summary(*figures.verification);
     text += fmt::format("took {} on {} threads, {:.2f} GB/s", text::duration(figures.seconds),
                         figures.threads, gigabytes_per_second(plan, figures.seconds));
     if (figures.anonymous_memory_peak)
@@ -69,6 +71,7 @@ Json run_json(const Plan& plan, const RunFigures& figures) {
     }
     for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
         run["rounded_on_cpu"][reason] = count;
+    if (figures.verification) run["verified"] = errors_json(*figures.verification);
     whole["run"] = std::move(run);
     return whole;
 }

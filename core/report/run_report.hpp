@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/base/json.hpp"
 #include "core/plan/plan.hpp"
 #include "core/run/execute.hpp"
+#include "core/verify/verify.hpp"
 
 namespace halftone {
 
@@ -14,6 +16,7 @@ struct RunFigures {
     uint64_t anonymous_memory_peak = 0;
     unsigned threads = 0;
     Outcome outcome;
+    std::optional<Verification> verification = std::nullopt;  // if the output was read back
 };
 
 std::string run_summary(const Plan&, const RunFigures&);

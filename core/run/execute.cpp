@@ -169,7 +169,10 @@ void set_totals(Progress& progress, const Plan& plan) {
 namespace {
 
 Output::Settings output_settings(const Plan& plan) {
-    return {.path = plan.pipeline.output.path, .replace = plan.pipeline.output.replace, .tag = {}};
+    return {.path = plan.pipeline.output.path,
+            .replace = plan.pipeline.output.replace,
+            .tag = {},
+            .remember = plan.pipeline.run.verify};
 }
 
 }  // namespace

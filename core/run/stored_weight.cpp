@@ -33,7 +33,7 @@ std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tenso
 }  // namespace
 
 StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix,
-                           uint64_t expert)
+                           uint64_t expert, const Change& change)
     : checkpoint_(checkpoint), matrix_(std::move(matrix)), expert_(expert) {
     std::vector<std::vector<std::byte>> contents(matrix_->parts.size());
     std::vector<const uint8_t*> at(matrix_->parts.size());
@@ -41,6 +41,7 @@ StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const S
         const Tensor* part = matrix_->parts[i];
         if (!part || part == matrix_->weight) continue;
         contents[i] = companion_bytes(checkpoint, *part, plan().stored()[i], matrix_->experts(), expert);
+        if (change) change(plan().stored()[i], contents[i]);
         at[i] = reinterpret_cast<const uint8_t*>(contents[i].data());
     }
     grid_ = plan().make_grid();

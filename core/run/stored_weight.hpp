@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <span>
 
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/plan/stored_matrix.hpp"
@@ -12,8 +14,10 @@ namespace halftone {
 // functions may be called by any thread.
 class StoredWeight {
   public:
-    // Loads the companions: Exit::input if they make no sense.
-    StoredWeight(const Checkpoint&, std::shared_ptr<const StoredMatrix>, uint64_t expert = 0);
+    // Loads the companions: Exit::input if they make no sense. `change` sees each before it is loaded.
+    using Change = std::function<void(const StoredTensor&, std::span<std::byte>)>;
+    StoredWeight(const Checkpoint&, std::shared_ptr<const StoredMatrix>, uint64_t expert = 0,
+                 const Change& change = {});
 
     const StoredMatrix& matrix() const { return *matrix_; }
     const FormatPlan& plan() const { return *matrix_->plan; }

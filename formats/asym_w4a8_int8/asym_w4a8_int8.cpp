@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <halftone/format.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/float8.hpp>
 #include <halftone/toolbox/nibbles.hpp>
 #include <halftone/toolbox/rotation.hpp>
@@ -104,6 +105,10 @@ class AsymW4a8Int8 {
 
     void rotate(bool, const ht_view& rows, uint64_t n) const {
         toolbox::RowRotation{choice_.rotation, kernels_.rotate}.rotate(rows, n, source_.cols);
+    }
+
+    void round_activations(const float*, const Band& rows) const {
+        if (!choice_.corrected) toolbox::round_rows_to_integers(127, 1e-30f, rows);  // else nobody loads it
     }
 
     // ----------------------------------------------------------------------------------------------- fitting

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/int4.hpp>
 #include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
@@ -84,6 +85,13 @@ class ConvrotW4a4 : public toolbox::ScalarFormat {
     static const void* extension(std::string_view id) {
         return toolbox::scalar_kernels_extension<ConvrotW4a4>(
             id, kernel_image(HALFTONE_IMAGE(convrot_w4a4_device)));
+    }
+
+    void round_activations(const float*, const Band& rows) const {
+        if (linear_dtype_ == linear_names[0])
+            toolbox::round_rows_to_integers(127, 1e-30f, rows);
+        else
+            toolbox::round_rows_to_integers(7, 1e-10f / 7, rows);
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/float8.hpp>
 #include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/scalar_format.hpp>
@@ -218,6 +219,14 @@ class Fp8 : public toolbox::ScalarFormat {
 
     static const void* extension(std::string_view id) {
         return toolbox::scalar_kernels_extension<Fp8>(id, kernel_image(HALFTONE_IMAGE(fp8_device)));
+    }
+
+    // Nobody loads groups of a row, nor e5m2 with more than one scale.
+    void round_activations(const float* input_scale, const Band& rows) const {
+        if (choice_.element == ElementType::e4m3fn && choice_.per != ScalePer::block3d)
+            toolbox::round_to_float8<toolbox::E4m3fn>(input_scale, rows);
+        else if (choice_.element == ElementType::e5m2 && choice_.per == ScalePer::tensor)
+            toolbox::round_to_float8<toolbox::E5m2>(input_scale, rows);
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

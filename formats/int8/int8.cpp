@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/int8.hpp>
 #include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/rotation.hpp>
@@ -179,6 +180,14 @@ class Int8 : public toolbox::ScalarFormat {
         return toolbox::scalar_kernels_extension<Int8>(id, kernel_image(HALFTONE_IMAGE(int8_device)));
     }
 
+    void round_activations(const float*, const Band& rows) const {
+        if (legacy_) return;  // which no loader takes
+        if (has_blocks(choice_.layout))
+            toolbox::truncate_blocks_to_int8(usual_block, rows);
+        else
+            toolbox::round_rows_to_integers(127, 1e-30f, rows);
+    }
+
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
         const toolbox::StoredLayer layer(found);
         const ht_tensor* const weight = layer.tensor(".weight");
@@ -220,10 +229,11 @@ class Int8 : public toolbox::ScalarFormat {
     Int8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
         : ScalarFormat(parts(source, choice, fit)),
           choice_(choice),
-          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
+          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0),
+          legacy_(source.dialect == HT_DIALECT_LEGACY) {}
 
     Choice choice_;
-    bool full_precision_;
+    bool full_precision_, legacy_;
 };
 
 }  // namespace halftone::int8

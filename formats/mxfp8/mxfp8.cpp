@@ -1,6 +1,7 @@
 // MXFP8: e4m3 in blocks of 32 along a row, scaled by powers of two.
 
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/padded_blocks.hpp>
 
 #include "mxfp8_blocks.hpp"
@@ -45,6 +46,10 @@ class Mxfp8 : public toolbox::PaddedBlocks {
 
     static const void* extension(std::string_view id) {
         return toolbox::scalar_kernels_extension<Mxfp8>(id, kernel_image(HALFTONE_IMAGE(mxfp8_device)));
+    }
+
+    void round_activations(const float*, const Band& rows) const {
+        toolbox::round_to_blocks<Blocks>(1, rows);
     }
 
     // A converter adds .weight_scalar and names the result hybrid_mxfp8. The bytes are the same, and that

@@ -1,6 +1,7 @@
 // NVFP4: e2m1 in blocks of 16 along a row, an e4m3 scale per block, a float32 scale for the whole.
 
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/padded_blocks.hpp>
 
 #include "nvfp4_blocks.hpp"
@@ -56,6 +57,10 @@ class Nvfp4 : public toolbox::PaddedBlocks {
 
     static const void* extension(std::string_view id) {
         return toolbox::scalar_kernels_extension<Nvfp4>(id, kernel_image(HALFTONE_IMAGE(nvfp4_device)));
+    }
+
+    void round_activations(const float* input_scale, const Band& rows) const {
+        toolbox::round_to_blocks<Blocks>(input_scale ? *input_scale : toolbox::largest(rows) / 2688, rows);
     }
 
     static void recognize(const ht_layer& found, OptionsOut&, ht_source& source) {

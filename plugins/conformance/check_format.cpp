@@ -13,7 +13,7 @@ namespace {
 class FormatCheck {
   public:
     FormatCheck(const Format& format, uint64_t seed) : format_(format), seed_(seed) {
-        for (const auto& some : {stored_checks(), grid_checks(), reading_checks()})
+        for (const auto& some : {stored_checks(), grid_checks(), reading_checks(), activation_checks()})
             checks_.insert(checks_.end(), some.begin(), some.end());
         for (const Check& check : checks_)
             results_.push_back({check.name, check.promise, Outcome::not_applicable, 0, {}});

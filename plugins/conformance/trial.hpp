@@ -84,6 +84,7 @@ struct Check {
 std::vector<Check> stored_checks();
 std::vector<Check> grid_checks();
 std::vector<Check> reading_checks();
+std::vector<Check> activation_checks();
 
 // Those that make plans of their own.
 Result check_refusals(const Format&);

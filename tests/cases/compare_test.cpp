@@ -167,5 +167,55 @@ TEST_F(Compare, WhatIsNoNumberComesFirstAndBreaksEveryBound) {
     EXPECT_EQ(compare("a", "b", {"--top", "1"}).out.find("x.weight"), std::string::npos);
 }
 
+// One layer of two inputs, small enough to follow by hand.
+TEST_F(Compare, OutputsLoseWhatWeightsAndRoundedInputsLose) {
+    write("a", {float_tensor("x.weight", HT_DTYPE_F32, {1, 2}, std::vector<float>{448, 100})});
+    quantize("a", "b");  // 448 stays, 100 becomes 96 or 104, whichever is even: 96
+    // In e4m3 0.3 is 0.3125 and -2.1 is -2.0 (steps of 0.03125 and 0.25); 700 is cut off at 448.
+    write("stats", {float_tensor("x.inputs", HT_DTYPE_F32, {2, 2}, std::vector<float>{0.3F, -2.1F, 0, 700})});
+    const Json x = compared("a", "b", {"--stats", path("stats")})["tensors"][0];
+    const double first = 448 * 0.3F - 100 * 2.1F, second = 700 * 100;
+    const double weight = 96, total = first * first + second * second;
+    const double by_weights = std::pow(-2.1F * (weight - 100), 2) + std::pow(700 * (weight - 100), 2);
+    const double at_run_time =
+        std::pow(448 * 0.3125 - 2.0 * weight - first, 2) + std::pow(448 * weight - second, 2);
+    EXPECT_NEAR(x["output"].get<double>(), by_weights / total, 1e-6 * by_weights / total);
+    EXPECT_NEAR(x["run_time"].get<double>(), at_run_time / total, 1e-6 * at_run_time / total);
+}
+
+TEST_F(Compare, InputsAreRoundedWithTheStoredScaleUnlessItMultipliesInFullPrecision) {
+    write("a", {random_tensor("x.weight", HT_DTYPE_F32, {64, 32}, 1)});
+    write("stats", {float_tensor("x.inputs", HT_DTYPE_F32, {1, 32}, std::vector<float>(32, 1000))});
+    quantize("a", "plain");
+    const double clipped = compared("a", "plain", {"--stats", path("stats")})["total"]["run_time"];
+    EXPECT_NEAR(clipped, std::pow(1 - 0.448, 2), 0.05);
+    quantize("a", "full", "full_precision_matrix_mult = true\n");
+    const Json full = compared("a", "full", {"--stats", path("stats")})["total"];
+    EXPECT_EQ(full["run_time"], full["output"]);
+
+    std::vector<NewTensor> tensors;
+    const Checkpoint stored = Checkpoint::open(path("plain"));
+    for (const Tensor& tensor : stored.tensors())
+        tensors.push_back({tensor.name, tensor.dtype, tensor.shape, stored.read_all(tensor)});
+    tensors.push_back(float_tensor("x.input_scale", HT_DTYPE_F32, {}, std::vector{4.0F}));
+    write_checkpoint(path("scaled"), tensors, stored.metadata());
+    EXPECT_LT(compared("a", "scaled", {"--stats", path("stats")})["total"]["run_time"].get<double>(), 1e-2);
+}
+
+TEST_F(Compare, ErrorsOfOutputsNeedInputsThatFit) {
+    write("a", {random_tensor("x.weight", HT_DTYPE_F32, {64, 32}, 1)});
+    quantize("a", "b");
+    write("wide", {random_tensor("x.inputs", HT_DTYPE_F32, {4, 33}, 1)});
+    EXPECT_EQ(compare("a", "b", {"--stats", path("wide")}).code, 3);
+    write("others", {random_tensor("y.inputs", HT_DTYPE_F32, {4, 32}, 1)});
+    const Finished finished = compare("a", "b", {"--stats", path("others")});
+    EXPECT_EQ(finished.code, 3);
+    EXPECT_NE(finished.err.find("has no inputs of a layer"), std::string::npos) << finished.err;
+    EXPECT_EQ(compare("a", "b", {"--fail-above", "run_time=0.1"}).code, 2);
+    write("stats", {random_tensor("x.inputs", HT_DTYPE_F32, {4, 32}, 1)});
+    EXPECT_EQ(compare("a", "b", {"--stats", path("stats"), "--fail-above", "run_time=0.1"}).code, 0);
+    EXPECT_EQ(compare("a", "b", {"--stats", path("stats"), "--fail-above", "output=1e-9"}).code, 1);
+}
+
 }  // namespace
 }  // namespace halftone::test

@@ -23,7 +23,8 @@
 //     };
 //     HALFTONE_FORMAT(Thirds)
 //
-// Optional members: options, labels, begin, rotate, fit_pass with fit_fold, fit_seal, table, extension. What
+// Optional members: options, labels, begin, rotate, fit_pass with fit_fold, fit_seal, table, extension, and
+// void round_activations(const float* input_scale, const Band&) const of ext/draft/activations.h. What
 // each must do stands in format.h. toolbox/scalar_format.hpp writes most of them for formats that round one
 // element at a time.
 #pragma once
@@ -31,6 +32,7 @@
 #include <memory>
 #include <vector>
 
+#include <halftone/ext/draft/activations.h>
 #include <halftone/plugin.hpp>
 
 namespace halftone {
@@ -96,12 +98,13 @@ template <class Format>
 struct Planned {
     Format format;
     Facts facts;
+    uint64_t cols;
     std::vector<ht_stored> stored;
     std::vector<const ht_stored*> stored_at;
     ht_facts abi{};
 
     Planned(const ht_source& source, const Options& options)
-        : format(source, options), facts(format.facts()) {
+        : format(source, options), facts(format.facts()), cols(source.cols) {
         for (const Stored& from : facts.stored) {
             ht_stored to{};
             to.size = sizeof to;
@@ -129,6 +132,27 @@ struct Planned {
 template <class Format>
 const Format& of(const void* plan) {
     return static_cast<const Planned<Format>*>(plan)->format;
+}
+
+template <class F>
+inline constexpr ht_activations activations_table = {
+    sizeof(ht_activations), 0,
+    [](const void* plan, const float* input_scale, const ht_view* view, uint64_t rows) noexcept {
+        reported([&] {
+            const uint64_t cols = static_cast<const Planned<F>*>(plan)->cols;
+            of<F>(plan).round_activations(input_scale, Band{{0, 0, rows, cols}, *view});
+        });
+    }};
+
+// What the class has members for is offered without its doing.
+template <class F>
+const void* extension_of(const char* id) {
+    if constexpr (requires { &F::round_activations; })
+        if (std::string_view(id) == HT_FORMAT_ACTIVATIONS) return &activations_table<F>;
+    if constexpr (requires { &F::extension; })
+        return F::extension(id);
+    else
+        return nullptr;
 }
 
 template <class F>
@@ -245,8 +269,9 @@ struct FormatTable {
                     throw Refused("this format has no table of levels");
             });
         };
-        if constexpr (requires { &F::extension; })
-            t.extension = [](const char* id) noexcept -> const void* { return F::extension(id); };
+        if constexpr (
+            requires { &F::extension; } || requires { &F::round_activations; })
+            t.extension = [](const char* id) noexcept { return extension_of<F>(id); };
         t.labels = labels.data();
         t.n_labels = labels.size();
         return t;

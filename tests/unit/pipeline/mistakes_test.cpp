@@ -225,7 +225,6 @@ const std::vector<Mistake>& mistakes() {
 
         // What later versions will do.
         {"Bias", with("[bias]\ncorrection = \"synthetic\"\n"), "8:1", "is not available in this version"},
-        {"Verify", with("[run]\nverify = true\n"), "8:1", "[run] verify is not available"},
         {"Html", with("[report]\nhtml = \"x.html\"\n"), "8:1", "[report] html is not available"},
     };
     return all;

@@ -33,11 +33,11 @@ std::string shown(const Treatment& treatment) {
 
 std::string fingerprint(const Pipeline& p) {
     std::string result = fmt::format(
-        "input {}\noutput {} {} {} {} {} {} {}\nquantize {} {} {} {}\nrun {} {} {}\nreport {}\nmodel {}\n",
+        "input {}\noutput {} {} {} {} {} {} {}\nquantize {} {} {} {}\nrun {} {} {} {}\nreport {}\nmodel {}\n",
         p.input.path.string(), p.output.path.string(), p.output.replace, static_cast<int>(p.output.kept),
         p.output.shard_size, p.output.layout, static_cast<int>(p.output.metadata), p.output.recipe,
         shown(p.quantize.treatment), shown(p.quantize.embeddings), static_cast<int>(p.quantize.on_refusal),
-        static_cast<int>(p.quantize.on_nonfinite), p.run.threads, p.run.memory, p.run.device,
+        static_cast<int>(p.quantize.on_nonfinite), p.run.threads, p.run.memory, p.run.device, p.run.verify,
         p.report.json.string(), fmt::join(p.model.profiles, ","));
     for (const auto& [id, options] : p.model.options)
         result += fmt::format("profile {}{}\n", id, shown(options));

@@ -77,6 +77,7 @@ symmetric = false
 threads = 3
 memory = 134217728
 device = "cpu"
+verify = true
 [report]
 json = "report.json"
 )");
@@ -102,12 +103,13 @@ json = "report.json"
     EXPECT_EQ(p.run.threads, 3u);
     EXPECT_EQ(p.run.memory, uint64_t{1} << 27);
     EXPECT_EQ(p.run.device, "cpu");
+    EXPECT_TRUE(p.run.verify);
     EXPECT_EQ(p.report.json, "report.json");
 }
 
 TEST(ReadPipeline, ToleratesKeysOfLaterVersionsThatSayTheDefault) {
     EXPECT_NO_THROW(parsed(least + "input_scale = \"auto\"\n[rounding]\nseed = 0\ntop_p = 0.2\n[bias]\n"
-                                   "correction = \"none\"\n[run]\nverify = false\n"));
+                                   "correction = \"none\"\n"));
 }
 
 TEST(ReadPipeline, AcceptsAByteOrderMarkAndWindowsLineEnds) {

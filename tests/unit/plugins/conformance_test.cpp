@@ -76,6 +76,13 @@ TEST(Conformance, NamesASnapThatRoundsTiesUnlikeEncode) {
                   {"snap() of ", " gives ", ", decode(encode()) ", "layout"});
 }
 
+TEST(Conformance, NamesActivationsThatAreRoundedOutsideOfTheirView) {
+    const Report report = checked("tiles-past-activations");
+    EXPECT_EQ(failed(report), std::vector<std::string>{"activations"});
+    EXPECT_NE(result(report, "activations").detail.find("writes outside of its view"), std::string::npos);
+    EXPECT_EQ(result(checked("tiles"), "activations").outcome, Outcome::not_applicable);
+}
+
 TEST(Conformance, NamesRegionsThatIgnoreTheirColumn) {
     expect_broken("tiles-no-column", {"regions"},
                   {"() on the region of ", " of the matrix, on the whole matrix "});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <gtest/gtest.h>
 
+#include <halftone/ext/draft/activations.h>
 #include <halftone/ext/draft/device.h>
 #include <halftone/ext/draft/kernels.h>
 #include <halftone/ext/draft/optimizer.h>
@@ -15,6 +16,12 @@ namespace {
     static_assert(offsetof(type, member) == (offset), #type "." #member " has moved")
 
 #if UINTPTR_MAX == 0xffffffffffffffffu
+
+// ext/draft/activations.h
+SIZE(ht_activations, 16);
+AT(ht_activations, size, 0);
+AT(ht_activations, reserved, 4);
+AT(ht_activations, round_activations, 8);
 
 // ext/draft/kernels.h
 SIZE(ht_kernels, 32);

@@ -1,0 +1,201 @@
+#include "core/verify/layers.hpp"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "core/base/error.hpp"
+#include "core/base/json.hpp"
+#include "core/base/text.hpp"
+#include "core/checkpoint/layer_configuration.hpp"
+#include "core/compare/layer_output.hpp"
+
+namespace halftone {
+namespace {
+
+constexpr const char* header_key = "_quantization_metadata";
+constexpr std::string_view marker_suffix = ".comfy_quant", weight_suffix = ".weight";
+
+// Without an order of members: what two texts say.
+using Unordered = nlohmann::json;
+
+class LayerChecks {
+  public:
+    LayerChecks(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry, Findings& findings)
+        : checkpoint_(std::move(checkpoint)), registry_(registry), findings_(findings) {}
+
+    std::vector<std::shared_ptr<const StoredMatrix>> run() {
+        read_header();
+        read_markers();
+        compare_header_and_markers();
+        find_orphans();
+        std::vector<std::shared_ptr<const StoredMatrix>> matrices;
+        try {
+            Recognition recognition(checkpoint_, registry_);
+            for (const QuantizedLayer& layer : quantized_layers(*checkpoint_))
+                if (auto matrix = recognized(recognition, layer)) {
+                    check_parts(layer, *matrix);
+                    matrices.push_back(std::move(matrix));
+                }
+        } catch (const Error& error) {
+            add(error);
+        }
+        return matrices;
+    }
+
+  private:
+    void add(const Error& error) {
+        if (error.code() != Exit::input) throw error;
+        findings_.add_text(error.where(),
+                           error.problem() + (error.advice().empty() ? "" : "\n" + error.advice()));
+    }
+
+    bool has_weight(std::string_view layer) const {
+        return checkpoint_->find(std::string(layer) + std::string(weight_suffix)) != nullptr;
+    }
+
+    void read_header() {
+        for (const CheckpointFile& file : checkpoint_->files()) {
+            const auto entry = std::ranges::find(file.metadata, header_key, &Metadata::value_type::first);
+            if (entry == file.metadata.end()) continue;
+            const auto whole = Unordered::parse(entry->second, nullptr, /*allow_exceptions=*/false);
+            if (!whole.is_object() || !whole.contains("layers") || !whole["layers"].is_object()) {
+                findings_.add(os::utf8(file.path), "its '{}' names no layers", header_key);
+                continue;
+            }
+            for (const auto& [layer, configuration] : whole["layers"].items()) {
+                header_.insert_or_assign(layer, configuration);
+                if (!has_weight(layer))
+                    findings_.add(layer, "has an entry in the header's '{}', but there is no tensor '{}{}'",
+                                  header_key, text::printable(layer), weight_suffix);
+            }
+        }
+    }
+
+    void read_markers() {
+        for (const Tensor& tensor : checkpoint_->tensors()) {
+            if (!tensor.name.ends_with(marker_suffix) || tensor.bytes > largest_configuration) continue;
+            const std::vector<std::byte> bytes = checkpoint_->read_all(tensor);
+            const auto* const text = reinterpret_cast<const char*>(bytes.data());
+            // What is no JSON is told where the layer is recognized.
+            auto marker = Unordered::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
+            if (!marker.is_discarded())
+                markers_.emplace(tensor.name.substr(0, tensor.name.size() - marker_suffix.size()),
+                                 std::move(marker));
+        }
+    }
+
+    // Loaders believe the header, so a poorer entry there is as bad as a wrong one. Where some layers have
+    // both, all of them should.
+    void compare_header_and_markers() {
+        const bool both =
+            std::ranges::any_of(header_, [&](const auto& entry) { return markers_.contains(entry.first); });
+        for (const auto& [layer, entry] : header_) {
+            const auto marker = markers_.find(layer);
+            if (marker == markers_.end()) {
+                if (both && has_weight(layer))
+                    findings_.add(layer, "has an entry in the header, but no {}, unlike other layers",
+                                  marker_suffix);
+            } else if (marker->second != entry) {
+                findings_.add(layer, "the header says {}, its {} {}", entry.dump(), marker_suffix,
+                              marker->second.dump());
+            }
+        }
+        if (!both) return;
+        for (const auto& [layer, marker] : markers_)
+            if (!header_.contains(layer))
+                findings_.add(layer, "has a {}, but no entry in the header, unlike other layers",
+                              marker_suffix);
+    }
+
+    // Scales and markers whose weight is gone.
+    void find_orphans() {
+        const std::vector<std::string_view> suffixes = companion_suffixes();
+        for (const Tensor& tensor : checkpoint_->tensors()) {
+            const bool companion = std::ranges::any_of(
+                suffixes, [&](std::string_view suffix) { return tensor.name.ends_with(suffix); });
+            const bool has_layer = std::ranges::any_of(suffixes, [&](std::string_view suffix) {
+                return tensor.name.ends_with(suffix) &&
+                       has_weight(
+                           std::string_view(tensor.name).substr(0, tensor.name.size() - suffix.size()));
+            });
+            if (companion && !has_layer) findings_.add(tensor.name, "belongs to a weight that is not there");
+        }
+    }
+
+    std::shared_ptr<const StoredMatrix> recognized(Recognition& recognition, const QuantizedLayer& layer) {
+        try {
+            return recognition.recognize(layer);
+        } catch (const Error& error) {
+            add(error);
+            return nullptr;
+        }
+    }
+
+    void check_parts(const QuantizedLayer& layer, const StoredMatrix& matrix) {
+        const std::vector<StoredTensor>& stored = matrix.plan->stored();
+        std::set<std::string> expected;
+        for (size_t i = 0; i < stored.size(); ++i) {
+            if (stored[i].whole_file) {
+                check_whole_file(layer, stored[i].name);
+            } else if (!matrix.parts[i]) {
+                findings_.add(layer.name, "lacks its {}", stored[i].name);
+            } else {
+                expected.insert(matrix.parts[i]->name);
+                check_type(*matrix.parts[i], stored[i]);
+            }
+        }
+        for (const std::string& companion : layer.companions)
+            if (!expected.contains(companion) && !is_hosts_own(layer.name, companion))
+                findings_.add(companion, "belongs to none of what {} stores", matrix.shown);
+        check_input_scale(layer, matrix);
+    }
+
+    // Tensors of the host's and of the loaders beside what a format stores.
+    static bool is_hosts_own(const std::string& layer, const std::string& companion) {
+        constexpr std::string_view own[] = {".comfy_quant", ".input_scale", ".scale_input", ".weight_format"};
+        return std::ranges::any_of(
+            own, [&](std::string_view suffix) { return companion == layer + std::string(suffix); });
+    }
+
+    // Other writers use other types for single bytes, and other shapes for one number.
+    void check_type(const Tensor& tensor, const StoredTensor& stored) {
+        const bool bytes =
+            dtype::bits(tensor.dtype) == 8 && dtype::bits(stored.dtype) == 8 && stored.role != HT_ROLE_WEIGHT;
+        if (tensor.dtype != stored.dtype && !bytes)
+            findings_.add(tensor.name, "is stored as {}, not as {}", dtype::name(tensor.dtype),
+                          dtype::name(stored.dtype));
+    }
+
+    void check_whole_file(const QuantizedLayer& layer, const std::string& name) {
+        const std::vector<std::string> markers = whole_file_markers(*checkpoint_);
+        const bool there = std::ranges::any_of(
+            markers, [&](const std::string& one) { return one == name || one.ends_with("." + name); });
+        if (!there) findings_.add(layer.name, "needs the file's marker '{}', which is not there", name);
+    }
+
+    void check_input_scale(const QuantizedLayer& layer, const StoredMatrix& matrix) {
+        try {
+            if (!stored_input_scale(*checkpoint_, layer.name) &&
+                matrix.plan->facts().input_scale == HT_INPUT_SCALE_REQUIRED)
+                findings_.add(layer.name, "lacks its .input_scale, which loaders of {} need", matrix.shown);
+        } catch (const Error& error) {
+            add(error);
+        }
+    }
+
+    std::shared_ptr<const Checkpoint> checkpoint_;
+    Registry& registry_;
+    Findings& findings_;
+    std::map<std::string, Unordered> header_, markers_;  // by layer
+};
+
+}  // namespace
+
+std::vector<std::shared_ptr<const StoredMatrix>> check_layers(
+    const std::shared_ptr<const Checkpoint>& checkpoint, Registry& registry, Findings& findings) {
+    return LayerChecks(checkpoint, registry, findings).run();
+}
+
+}  // namespace halftone
