@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <halftone/format.hpp>
+#include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/float8.hpp>
 #include <halftone/toolbox/nibbles.hpp>
@@ -20,15 +21,29 @@
 
 #include "asym_w4a8_int8_kernels.hpp"
 #include "grid.hpp"
+#include "group.hpp"
 #include "judge.hpp"
 #include "layout.hpp"
+
+HALFTONE_KERNEL_IMAGE(asym_w4a8_int8_device)
 
 namespace halftone::asym_w4a8_int8 {
 
 namespace {
 
-constexpr float least_scale = 1e-8f;
-constexpr int farthest_scale = 4;  // candidates of a search: that many e4m3 numbers up and down
+GridLayout layout_of(const ht_source& source, const Choice& choice) {
+    const ht_dtype correction = correction_dtype(source.dtype);
+    return {source.rows,
+            source.cols,
+            choice.group,
+            choice.rotation,
+            choice.corrected ? element_bytes(correction) : 0,
+            correction,
+            choice.book == Book::none,
+            choice.searches,
+            0,
+            choice.book == Book::automatic ? Sample::size(source.rows, source.cols) : SampleSize{}};
+}
 
 }  // namespace
 
@@ -61,9 +76,18 @@ class AsymW4a8Int8 {
         : source_(source),
           choice_(chosen(source, options)),
           kernels_(kernels(cpu_level())),
-          grid_{source.rows, source.cols, choice_.group,
-                choice_.corrected ? element_bytes(correction_dtype(source.dtype)) : 0},
-          judge_(source.rows, source.cols, choice_.group) {}
+          grid_(layout_of(source, choice_)) {}
+
+    static const void* extension(std::string_view id) {
+        static const auto image = kernel_image(HALFTONE_IMAGE(asym_w4a8_int8_device));
+        static const ht_kernels kernels{
+            sizeof(ht_kernels), 0, image.data(), image.size(), [](const void*, const char* name) noexcept {
+                const std::string_view all[] = {"fit_pass", "fit_band", "encode", "decode",
+                                                "snap",     "sigma",    "around", "rotate"};
+                return static_cast<int32_t>(std::ranges::count(all, name));
+            }};
+        return id == HT_FORMAT_KERNELS && !image.empty() ? &kernels : nullptr;
+    }
 
     Facts facts() const {
         const uint64_t rows = source_.rows, cols = source_.cols, groups = grid_.groups_of_row();
@@ -79,11 +103,11 @@ class AsymW4a8Int8 {
                                     correction_dtype(source_.dtype),
                                     {groups, rows}});
         const bool judged = choice_.book == Book::automatic;
-        facts.granule_rows = judged ? judge_.granule_rows() : 1;
+        facts.granule_rows = judged ? grid_.sample.granule_rows : 1;
         facts.granule_bytes = facts.granule_rows * cols / 2;
         facts.grid_bytes = grid_.bytes();
         facts.passes = judged ? 1 : 0;
-        facts.partial_bytes = judged ? judge_.partial_bytes() : 0;
+        facts.partial_bytes = judged ? Seen::bytes(grid_.sample.most_fitted) : 0;
         facts.flags = HT_FACT_ROTATES | HT_FACT_ENCODE_BEFORE_SEAL;
         facts.input_scale = HT_INPUT_SCALE_NEVER;
         facts.scale_kind = HT_SCALE_TILE;
@@ -114,16 +138,18 @@ class AsymW4a8Int8 {
     // ----------------------------------------------------------------------------------------------- fitting
 
     void begin(std::byte* grid) const {
+        std::memcpy(grid, &grid_, sizeof grid_);
+        judge_.begin(grid_, grid);
         set_codebook(grid, choice_.book == Book::none ? plain_codebook : fixed_codebook);
     }
 
-    void fit_pass(uint32_t, const Band& in, const float*, const std::byte*, void* partials) const {
-        judge_.look_at(in, kernels_.largest, partials);
+    void fit_pass(uint32_t, const Band& in, const float*, const std::byte* grid, void* partials) const {
+        Judge::look_at(in, kernels_.largest, grid_, grid, partials);
     }
 
     void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
         float codebook[16];
-        if (judge_.fit(partials, n, codebook)) set_codebook(grid, codebook);
+        if (Judge::fit(grid_.sample, partials, n, codebook)) set_codebook(grid, codebook);
     }
 
     void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
@@ -133,8 +159,8 @@ class AsymW4a8Int8 {
             for (uint64_t j = 0; j < copied.size(); ++j)
                 copied[j] = in.at(i, j);
             const float* const x = copied.empty() ? in.row(i) : copied.data();
-            const float most = scales_of(x, grid_.book(grid), scales);
-            const float step = std::max(most / 127.0f, least_scale);
+            const float most = scales_of(x, *grid_.book(grid), scales);
+            const float step = row_step(most);
             for (uint64_t k = 0, g = (in.region.row + i) * groups; k < groups; ++k, ++g) {
                 const uint8_t plain = toolbox::E4m3fn::encode(scales[k] / step);
                 const uint64_t j = k * choice_.group;
@@ -176,7 +202,7 @@ class AsymW4a8Int8 {
         if (!choice_.corrected) return;
         std::memcpy(grid_.corrections(grid), companions.back(), grid_.correction_bytes());
         for (uint64_t g = 0; g < source_.rows * groups; ++g)
-            if (!std::isfinite(offset(grid, g / groups, g % groups)))
+            if (!std::isfinite(grid_.offset(grid, g / groups, g % groups)))
                 throw Refused("element " + std::to_string(g) + " of .weight_correction is not finite");
     }
 
@@ -188,7 +214,7 @@ class AsymW4a8Int8 {
             for (uint64_t row = 0; row < source_.rows; ++row)
                 std::memcpy(out + row * sizeof(float), grid_.steps(grid) + row * groups, sizeof(float));
         } else if (i == 3 && choice_.book != Book::none) {
-            std::memcpy(out, grid_.book(grid).level, 16 * sizeof(float));
+            std::memcpy(out, grid_.book(grid)->level, 16 * sizeof(float));
         } else {
             std::memcpy(out, grid_.corrections(grid), grid_.correction_bytes());
         }
@@ -263,7 +289,7 @@ class AsymW4a8Int8 {
     };
 
     void set_codebook(std::byte* grid, const float (&codebook)[16]) const {
-        Levels& book = grid_.book(grid);
+        Levels& book = *grid_.book(grid);
         std::memcpy(book.level, codebook, sizeof codebook);
         set_thresholds(book);
         std::vector<Levels> made(tables);
@@ -281,41 +307,17 @@ class AsymW4a8Int8 {
         float most = 0;
         for (uint64_t k = 0; k < scales.size(); ++k) {
             const float amax = kernels_.largest(x + k * choice_.group, choice_.group);
-            scales[k] = std::max(amax / 7.0f, least_scale);
-            if (amax >= least_scale) most = std::max(most, 7 * scales[k]);
+            scales[k] = plain_scale(amax);
+            most = std::max(most, most_of_plain(amax, scales[k]));
         }
         return most;
     }
 
-    // The e4m3 number near the plain one with which the group has the least error; of equal ones the plain
-    // one.
     uint8_t searched(const float* x, const float* weight, float step, uint8_t plain,
                      const std::byte* grid) const {
-        const auto error = [&](uint8_t code) {
-            return kernels_.squared_error(x, weight, choice_.group, step, levels(grid, code));
-        };
-        uint8_t best = plain;
-        float least = error(plain);
-        for (int away = farthest_scale; away >= -farthest_scale; --away) {
-            const int code = plain + away;
-            if (away == 0 || code < 0 || code > toolbox::E4m3fnLayout::most_code) continue;
-            const float found = error(static_cast<uint8_t>(code));
-            if (!(found < least)) continue;
-            least = found;
-            best = static_cast<uint8_t>(code);
-        }
-        return best;
-    }
-
-    LevelView levels(const std::byte* grid, uint8_t scale_code) const {
-        return {grid_.level_table(grid) + 16 * scale_code, grid_.upper_table(grid) + 16 * scale_code};
-    }
-
-    // What decoding adds to group k of a row.
-    float offset(const std::byte* grid, uint64_t row, uint64_t k) const {
-        if (!choice_.corrected) return 0;
-        return stored_number(grid_.corrections(grid), k * source_.rows + row,
-                             correction_dtype(source_.dtype));
+        return searched_scale(plain, [&](uint8_t code) {
+            return kernels_.squared_error(x, weight, choice_.group, step, grid_.levels(grid, code));
+        });
     }
 
     // visit(i, j, n, group) for pieces of groups that fit a strip.
@@ -325,8 +327,8 @@ class AsymW4a8Int8 {
         toolbox::ScaleGroups::tile(source_.rows, source_.cols, 1, choice_.group)
             .each_piece(region, toolbox::strip, [&](uint64_t i, uint64_t j, uint64_t n, uint64_t g) {
                 visit(i, j, n,
-                      Group{grid_.steps(grid)[g], offset(grid, g / groups, g % groups),
-                            levels(grid, grid_.scale_codes(grid)[g])});
+                      Group{grid_.steps(grid)[g], grid_.offset(grid, g / groups, g % groups),
+                            grid_.levels(grid, grid_.scale_codes(grid)[g])});
             });
     }
     template <class Visit>

@@ -1,8 +1,8 @@
 #include "asym_w4a8_int8_kernels.hpp"
 
-#include <utility>
-
 #include <halftone/toolbox/hadamard.hpp>
+
+#include "group.hpp"
 
 namespace halftone::asym_w4a8_int8::HALFTONE_CPU_LEVEL {
 
@@ -10,72 +10,11 @@ namespace {
 
 using toolbox::bits_of, toolbox::float_of;
 
-constexpr float least_scale = 1e-8f;
 constexpr size_t strip = 512;  // the most numbers that go through the levels together
-constexpr size_t lanes = 8;    // of the registers that PyTorch's sums are made in
-using Steps = std::make_index_sequence<15>;
-
-template <size_t... i>
-HT_DEVICE float level_of(float t, LevelView levels, std::index_sequence<i...>) {
-    float value = levels.level[0];
-    ((value = t > levels.upper[i] ? levels.level[i + 1] : value), ...);
-    return value;
-}
-template <size_t... i>
-HT_DEVICE int32_t code_of(float t, LevelView levels, std::index_sequence<i...>) {
-    int32_t code = 0;
-    ((code += t > levels.upper[i] ? 1 : 0), ...);
-    return code;
-}
-
-// Levels that nothing can be written to meanwhile.
-struct OwnLevels {
-    float level[16], upper[16];
-    HT_DEVICE explicit OwnLevels(LevelView from) {
-        for (size_t i = 0; i < 16; ++i) {
-            level[i] = from.level[i];
-            upper[i] = from.upper[i];
-        }
-    }
-    HT_DEVICE operator LevelView() const { return {level, upper}; }
-};
-
-// Sums over a group as PyTorch makes them on its CPUs of 8 numbers to a register: 4 sums of registers, what
-// is left over goes to the first of them, and then number by number.
-class GroupSum {
-  public:
-    HT_DEVICE explicit GroupSum(size_t n) : whole_(n / lanes / 4 * 4) {}
-
-    // The numbers from place `first` of the group on, a multiple of the strip.
-    HT_DEVICE void add(const float* x, size_t n, size_t first) {
-        if (n < lanes)
-            for (size_t k = 0; k < n; ++k)
-                part_[0][k] = x[k];
-        for (size_t i = 0; i + lanes <= n; i += lanes) {
-            const size_t at = (first + i) / lanes;
-            float* const to = part_[at < whole_ ? at % 4 : 0];
-            for (size_t k = 0; k < lanes; ++k)
-                to[k] += x[i + k];
-        }
-    }
-    HT_DEVICE float total() {
-        for (size_t i = 1; i < 4; ++i)
-            for (size_t k = 0; k < lanes; ++k)
-                part_[0][k] += part_[i][k];
-        float sum = 0;
-        for (size_t k = 0; k < lanes; ++k)
-            sum += part_[0][k];
-        return sum;
-    }
-
-  private:
-    float part_[4][lanes] = {};
-    size_t whole_;
-};
 
 HT_DEVICE float sum_of_group(const float* x, size_t n) {
     if (n != 2 * lanes) {
-        GroupSum sum(n);
+        GroupSum<> sum(n);
         sum.add(x, n, 0);
         return sum.total();
     }
@@ -101,7 +40,7 @@ HT_DEVICE void levels_of(const float* x, const float* scales, size_t n, const Ow
                          float* values) {
     HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i)
-        values[i] = level_of(x[i] / scales[i], levels, Steps());
+        values[i] = level_of(x[i] / scales[i], levels);
 }
 
 HT_DEVICE void spread(const float* scales, size_t groups, size_t group, float* to) {
@@ -110,22 +49,14 @@ HT_DEVICE void spread(const float* scales, size_t groups, size_t group, float* t
             to[k * group + i] = scales[k];
 }
 
-HT_DEVICE float refitted(float scale, float products, float squares) {
-    const float found = products / (squares > 1e-8f ? squares : 1e-8f);
-    if (!(found <= float_of(0x7F7FFFFF))) return scale;
-    return found > least_scale ? found : least_scale;
-}
-
 // Least squares between codes given and scales found, twice; of so many whole groups that they fit a strip,
 // or of one that is longer.
 HT_DEVICE float fit_groups(const float* x, size_t groups, size_t group, const OwnLevels& book,
                            float* scales) {
     float by[strip], value[strip], product[strip];
     const size_t n = groups * group, at_once = n < strip ? n : strip;
-    for (size_t k = 0; k < groups; ++k) {
-        const float amax = largest(x + k * group, group);
-        scales[k] = amax > least_scale ? amax : least_scale;
-    }
+    for (size_t k = 0; k < groups; ++k)
+        scales[k] = first_scale(largest(x + k * group, group));
     for (int round = 0; round < 2; ++round) {
         if (groups > 1 || n <= strip) {
             spread(scales, groups, group, by);
@@ -141,7 +72,7 @@ HT_DEVICE float fit_groups(const float* x, size_t groups, size_t group, const Ow
             }
             continue;
         }
-        GroupSum products(group), squares(group);
+        GroupSum<> products(group), squares(group);
         spread(scales, 1, at_once, by);
         for (size_t first = 0, m = 0; first < n; first += m) {
             m = n - first < strip ? n - first : strip;
@@ -180,58 +111,44 @@ float fit(const float* x, size_t groups, size_t group, LevelView codebook, float
     return most;
 }
 
-HT_DEVICE float in_steps(float x, float step, float offset) {
-    return step > 0 ? (x - offset) / step : 0.0f;
-}
-
 void encode(const float* x, size_t n, float step, float offset, LevelView levels, uint8_t* codes) {
     const OwnLevels own(levels);
     HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i)
-        codes[i] = static_cast<uint8_t>(code_of(in_steps(x[i], step, offset), own, Steps()));
+        codes[i] = code_of(in_steps(x[i], step, offset), own);
 }
 
 void decode(const uint8_t* codes, size_t n, float step, float offset, LevelView levels, float* values) {
     for (size_t i = 0; i < n; ++i)
-        values[i] = levels.level[codes[i]] * step + offset;
+        values[i] = value_of(levels.level[codes[i]], step, offset);
 }
 
 void snap(const float* x, size_t n, float step, float offset, LevelView levels, float* values) {
     const OwnLevels own(levels);
     HT_INDEPENDENT
     for (size_t i = 0; i < n; ++i)
-        values[i] = level_of(in_steps(x[i], step, offset), own, Steps()) * step + offset;
+        values[i] = value_of(level_of(in_steps(x[i], step, offset), own), step, offset);
 }
 
 void around(const float* x, size_t n, float step, float offset, LevelView levels, float* lo, float* hi) {
     float value[16];
     for (size_t j = 0; j < 16; ++j)
-        value[j] = levels.level[j] * step + offset;
+        value[j] = value_of(levels.level[j], step, offset);
     HT_INDEPENDENT
-    for (size_t i = 0; i < n; ++i) {
-        const float at = x[i];
-        float less = value[0], more = value[15];
-        for (size_t j = 0; j < 16; ++j) {
-            less = value[j] <= at && value[j] > less ? value[j] : less;
-            more = value[j] >= at && value[j] < more ? value[j] : more;
-        }
-        lo[i] = at > value[15] ? value[15] : less;
-        hi[i] = at < value[0] ? value[0] : more;
-    }
+    for (size_t i = 0; i < n; ++i)
+        around_of(x[i], value, lo[i], hi[i]);
 }
 
 float squared_error(const float* x, const float* weight, size_t n, float step, LevelView levels) {
     const OwnLevels own(levels);
-    GroupSum errors(n);
+    GroupSum<> errors(n);
     float error[strip];
     for (size_t first = 0, m = 0; first < n; first += m) {
         m = n - first < strip ? n - first : strip;
         const float* const from = x + first;
         HT_INDEPENDENT
-        for (size_t i = 0; i < m; ++i) {
-            const float t = in_steps(from[i], step, 0), away = t - level_of(t, own, Steps());
-            error[i] = away * away;
-        }
+        for (size_t i = 0; i < m; ++i)
+            error[i] = error_of(from[i], step, own);
         if (weight)
             for (size_t i = 0; i < m; ++i)
                 error[i] = weight[first + i] * error[i];

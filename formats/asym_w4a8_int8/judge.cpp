@@ -6,23 +6,13 @@
 #include <vector>
 
 #include "codebook.hpp"
+#include "group.hpp"
 
 namespace halftone::asym_w4a8_int8 {
 
 namespace {
 
-constexpr float least_scale = 1e-8f;
 constexpr double heavy_tails = -0.1;  // excess kurtosis above which the fixed codebook is not used
-constexpr uint64_t most_granule_rows = 16;
-
-// Sums over the numbers that decide whether the codebook is fitted, and numbers to fit it to; of one granule.
-struct Seen {
-    double count, sums[4];  // of powers
-    uint64_t fitted;        // how many numbers follow
-
-    const float* numbers() const { return reinterpret_cast<const float*>(this + 1); }
-    float* numbers() { return reinterpret_cast<float*>(this + 1); }
-};
 
 // As comfy-kitchen does it in float32, which differs by 1e-5 at most.
 double excess_kurtosis(double n, const double (&sums)[4]) {
@@ -35,62 +25,40 @@ double excess_kurtosis(double n, const double (&sums)[4]) {
 
 }  // namespace
 
-const Sample& Judge::sample() const {
-    std::call_once(sampled_, [&] { sample_ = Sample::of(rows_, cols_); });
-    return *sample_;
+void Judge::begin(const GridLayout& layout, std::byte* grid) const {
+    if (layout.sample.rows == 0) return;
+    std::call_once(sampled_, [&] { sample_ = Sample::of(layout.rows, layout.cols); });
+    sample_->write(layout, grid);
 }
 
-uint64_t Judge::granule_rows() const {
-    const uint64_t apart = rows_ / Sample::row_count(rows_, cols_);
-    uint64_t rows = 1;
-    while (2 * rows <= std::min(apart, most_granule_rows))
-        rows *= 2;
-    return rows;
-}
-
-// How many of the numbers to be fitted a granule may have drawn: all where all are taken, otherwise far more
-// than chance will have it.
-uint64_t Judge::most_fitted() const {
-    const uint64_t rows = Sample::row_count(rows_, cols_), all = Sample::fit_count(rows_, cols_);
-    if (all == rows * cols_) return cols_;
-    const double mean = static_cast<double>(all) / static_cast<double>(rows);
-    return static_cast<uint64_t>(mean + 10 * std::sqrt(mean)) + 32;
-}
-
-uint64_t Judge::partial_bytes() const {
-    return sizeof(Seen) + (most_fitted() + 1) / 2 * 2 * sizeof(float);
-}
-
-void Judge::look_at(const Band& in, float (*largest)(const float* x, size_t n), void* partials) const {
-    const uint64_t most = most_fitted(), bytes = partial_bytes(), granule = granule_rows();
-    std::vector<float> row(cols_);
-    sample().each_row(in.region.row, in.region.rows, [&](uint64_t at, uint64_t s) {
-        const uint64_t i = at - in.region.row;
-        auto& seen = *reinterpret_cast<Seen*>(static_cast<std::byte*>(partials) + i / granule * bytes);
-        for (uint64_t j = 0; j < cols_; ++j)
+void Judge::look_at(const Band& in, float (*largest)(const float* x, size_t n), const GridLayout& layout,
+                    const std::byte* grid, void* partials) {
+    const SampleView sampled = layout.sampled(grid);
+    const SampleSize& size = layout.sample;
+    const uint64_t cols = layout.cols, group = layout.group, bytes = Seen::bytes(size.most_fitted);
+    std::vector<float> row(cols);
+    for (uint64_t s = sampled.first_from(in.region.row); s < size.rows; ++s) {
+        const uint64_t i = sampled.row_at(s) - in.region.row;
+        if (i >= in.region.rows) break;
+        auto& seen =
+            *reinterpret_cast<Seen*>(static_cast<std::byte*>(partials) + i / size.granule_rows * bytes);
+        for (uint64_t j = 0; j < cols; ++j)
             row[j] = in.at(i, j);
-        for (uint64_t j = 0; j < cols_; j += group_) {
-            const float amax = std::max(largest(&row[j], group_), least_scale);
-            for (uint64_t k = j; k < j + group_; ++k)
-                row[k] /= amax;
+        for (uint64_t j = 0; j < cols; j += group) {
+            const float scale = first_scale(largest(&row[j], group));
+            for (uint64_t k = j; k < j + group; ++k)
+                row[k] /= scale;
         }
-        sample().each_judged(s, [&](uint64_t j) {
-            const auto x = static_cast<double>(row[j]);
-            const double square = x * x;
-            seen.count += 1;
-            seen.sums[0] += x;
-            seen.sums[1] += square;
-            seen.sums[2] += square * x;
-            seen.sums[3] += square * square;
-        });
-        sample().each_fitted(s, [&](uint64_t j) {
-            if (seen.fitted < most) seen.numbers()[seen.fitted++] = row[j];
-        });
-    });
+        const SampleView::Drawn judged = sampled.judged_of(s), fitted = sampled.fitted_of(s);
+        for (uint64_t k = 0; k < judged.count; ++k)
+            seen.judge(row[judged.column(k)]);
+        for (uint64_t k = 0; k < fitted.count && seen.fitted < size.most_fitted; ++k)
+            seen.numbers()[seen.fitted++] = row[fitted.column(k)];
+    }
 }
 
-bool Judge::fit(const void* partials, uint64_t granules, float (&codebook)[16]) const {
-    const uint64_t bytes = partial_bytes();
+bool Judge::fit(const SampleSize& size, const void* partials, uint64_t granules, float (&codebook)[16]) {
+    const uint64_t bytes = Seen::bytes(size.most_fitted);
     const auto seen = [&](uint64_t i) -> const Seen& {
         return *reinterpret_cast<const Seen*>(static_cast<const std::byte*>(partials) + i * bytes);
     };

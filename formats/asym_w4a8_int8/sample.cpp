@@ -1,6 +1,7 @@
 #include "sample.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <random>
@@ -11,11 +12,12 @@ namespace halftone::asym_w4a8_int8 {
 namespace {
 
 constexpr uint64_t most_numbers = 1u << 22, most_judged = 1u << 19, most_fitted = 300000;
+constexpr uint64_t most_granule_rows = 16;
 
 // With the generator that PyTorch has for a seed of 0. Nothing if all are taken.
 std::vector<uint32_t> drawn(uint64_t numbers, uint64_t most) {
     std::vector<uint32_t> result;
-    if (numbers <= most) return result;
+    if (most == 0) return result;
     std::mt19937 random(0);
     std::vector<uint32_t> times(numbers);  // how often each is drawn
     for (uint64_t i = 0; i < most; ++i)
@@ -25,29 +27,48 @@ std::vector<uint32_t> drawn(uint64_t numbers, uint64_t most) {
     return result;
 }
 
+// So many that about one of them is sampled.
+uint64_t granule_rows(uint64_t rows, uint64_t sampled) {
+    uint64_t granule = 1;
+    while (2 * granule <= std::min(rows / sampled, most_granule_rows))
+        granule *= 2;
+    return granule;
+}
+
+// How many of the numbers to be fitted a granule may have drawn: all where all are taken, otherwise far more
+// than chance will have it.
+uint64_t most_fitted_of(uint64_t drawn, uint64_t rows, uint64_t cols) {
+    if (drawn == 0) return cols;
+    const double mean = static_cast<double>(drawn) / static_cast<double>(rows);
+    return static_cast<uint64_t>(mean + 10 * std::sqrt(mean)) + 32;
+}
+
 }  // namespace
 
-uint64_t Sample::row_count(uint64_t rows, uint64_t cols) {
-    return std::min(rows, std::max<uint64_t>(1, most_numbers / cols));
+SampleSize Sample::size(uint64_t rows, uint64_t cols) {
+    const uint64_t sampled = std::min(rows, std::max<uint64_t>(1, most_numbers / cols));
+    const uint64_t numbers = sampled * cols;
+    const auto if_not_all = [&](uint64_t most) { return numbers <= most ? 0 : most; };
+    const uint64_t fitted = if_not_all(most_fitted);
+    return {sampled, sampled < rows ? sampled : 0, if_not_all(most_judged),
+            fitted,  granule_rows(rows, sampled),  most_fitted_of(fitted, sampled, cols)};
 }
 
-uint64_t Sample::fit_count(uint64_t rows, uint64_t cols) {
-    return std::min(row_count(rows, cols) * cols, most_fitted);
-}
-
-Sample::Sample(uint64_t rows, uint64_t cols) : cols_(cols), count_(row_count(rows, cols)) {
-    if (count_ < rows) {  // the arithmetic of torch.linspace
+Sample::Sample(uint64_t rows, uint64_t cols) {
+    const SampleSize size = Sample::size(rows, cols);
+    if (size.listed_rows > 0) {  // the arithmetic of torch.linspace
+        const uint64_t count = size.rows;
         const auto last = static_cast<float>(rows - 1);
-        const float step = count_ > 1 ? last / static_cast<float>(count_ - 1) : 0;
-        for (uint64_t s = 0; s < count_; ++s) {
-            const bool front = s < count_ / 2 || count_ == 1;
+        const float step = count > 1 ? last / static_cast<float>(count - 1) : 0;
+        for (uint64_t s = 0; s < count; ++s) {
+            const bool front = s < count / 2 || count == 1;
             const float at =
-                front ? step * static_cast<float>(s) : last - step * static_cast<float>(count_ - s - 1);
+                front ? step * static_cast<float>(s) : last - step * static_cast<float>(count - s - 1);
             rows_.push_back(std::min(static_cast<uint64_t>(at), rows - 1));
         }
     }
-    judged_ = drawn(count_ * cols, most_judged);
-    fitted_ = drawn(count_ * cols, most_fitted);
+    judged_ = drawn(size.rows * cols, size.judged);
+    fitted_ = drawn(size.rows * cols, size.fitted);
 }
 
 std::shared_ptr<const Sample> Sample::of(uint64_t rows, uint64_t cols) {
@@ -60,14 +81,10 @@ std::shared_ptr<const Sample> Sample::of(uint64_t rows, uint64_t cols) {
     return sample;
 }
 
-uint64_t Sample::first_from(uint64_t row) const {
-    if (rows_.empty()) return row;
-    return static_cast<uint64_t>(std::lower_bound(rows_.begin(), rows_.end(), row) - rows_.begin());
-}
-
-std::span<const uint32_t> Sample::drawn_of(const std::vector<uint32_t>& drawn, uint64_t s) const {
-    const auto first = std::lower_bound(drawn.begin(), drawn.end(), s * cols_);
-    return {first, std::lower_bound(first, drawn.end(), (s + 1) * cols_)};
+void Sample::write(const GridLayout& layout, std::byte* grid) const {
+    std::copy(rows_.begin(), rows_.end(), layout.sampled_rows(grid));
+    std::copy(judged_.begin(), judged_.end(), layout.judged(grid));
+    std::copy(fitted_.begin(), fitted_.end(), layout.fitted(grid));
 }
 
 }  // namespace halftone::asym_w4a8_int8

@@ -17,7 +17,7 @@ struct Mode {
     uint64_t rows_of = 1, cols_of = 1;  // what shapes are multiples of
     int64_t block = 0;
     ht_dialect dialect = HT_DIALECT_COMFY;
-    int64_t rotation = 0;
+    int64_t rotation = 0, group = 0;
 
     std::string name() const {
         std::string name = format;
@@ -25,6 +25,7 @@ struct Mode {
             name += " " + key + "=" + value;
         if (dialect == HT_DIALECT_BITSANDBYTES) name += " (bitsandbytes)";
         if (rotation) name += " rotation_group=" + std::to_string(rotation);
+        if (group) name += " group_size=" + std::to_string(group);
         return name + (block ? " block_size=" + std::to_string(block) : "");
     }
     std::shared_ptr<const FormatPlan> plan(uint64_t rows, uint64_t cols) const {
@@ -34,6 +35,7 @@ struct Mode {
             given[key] = {value, ""};
         if (block) given["block_size"] = {block, ""};
         if (rotation) given["rotation_group"] = {rotation, ""};
+        if (group) given["group_size"] = {group, ""};
         const OptionValues values = OptionValues::resolve(made->library().options(), given, format);
         return made->prepare({.dtype = HT_DTYPE_F32,
                               .dialect = dialect,
@@ -80,6 +82,17 @@ std::vector<Mode> modes() {
     for (const int64_t group : {4, 64})
         add({"convrot_w4a4", {}, 1, 64, 0, HT_DIALECT_COMFY, group});
     add({"convrot_w4a4", {{"scale", "mse"}}, 1, 64});
+    for (const char* codebook : {"auto", "fixed", "none"})
+        for (const char* scale : {"absmax", "mse"})
+            for (const int64_t group : {4, 16, 64, 80})
+                add({"asym_w4a8_int8",
+                     {{"codebook", codebook}, {"scale", scale}},
+                     1,
+                     group == 80 ? 80u : 64u,
+                     0,
+                     HT_DIALECT_COMFY,
+                     16,
+                     group});
     for (const char* to : {"bf16", "f16", "f32", "e4m3fn", "e5m2"})
         add({"cast", {{"to", to}}});
     add({"acme.thirds", {}});
@@ -266,6 +279,25 @@ TEST(DeviceFormats, GiveTheBitsOfTheCpu) {
                 std::printf("    %-55s kernels: %d, table: %s\n", mode.name().c_str(), kernels,
                             tested.snaps() ? "yes" : "no");
         }
+    }
+}
+
+// Of what is judged by a sample: more numbers than are fitted, than are judged, than are looked at, then
+// several rows to a granule.
+TEST(DeviceFormats, JudgeAMatrixByTheNumbersOfTheCpu) {
+    NEEDS_DEVICE();
+    if (!std::ranges::count(registry().ids(HT_KIND_FORMAT), "asym_w4a8_int8")) GTEST_SKIP();
+    std::mt19937 random(12);
+    for (const uint64_t rows : {400, 700, 5000, 9000}) {
+        SCOPED_TRACE(rows);
+        Matrix weights(rows, 1024);
+        std::normal_distribution<float> normal(0, 1);
+        for (uint64_t i = 0; i < rows * 1024; ++i)
+            weights.data()[i] = normal(random) * (i % 16 == 0 ? 12.0f : 1.0f);
+        OnDevice tested({"asym_w4a8_int8", {}}, weights);
+        tested.fit();
+        tested.expect_equal_codes();
+        if (HasFatalFailure()) return;
     }
 }
 
