@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Stores a real model in every format, reads it back and says what was lost: a row of a table for each.
 
-    formats_on_model.py MODEL --evaluate SCRIPT [--halftone BINARY] [--windows 128] [--statistics FILE] [--only TEXT]
+    formats_on_model.py MODEL --evaluate SCRIPT [--halftone BINARY] [--windows 128] [--statistics FILE] [--keep GLOB]
+        [--only TEXT]
 
 MODEL is a checkpoint with an evaluation script beside it that takes the original and dequantized checkpoints and prints
 a line "KL x ± y ... PATH" for each. --statistics: activations per layer, for the error that a loader makes when it
@@ -40,7 +41,6 @@ FORMATS = [
     ("convrot_w4a4", 'linear_dtype = "int4"'),
     ("asym_w4a8_int8", ""),
     ("cast", 'to = "e4m3fn"'),
-    ("cast", 'to = "f16"'),
 ]
 
 
@@ -66,6 +66,7 @@ class Trial:
         self.arguments, self.format_id, self.options = arguments, format_id, options
         self.pipeline, self.stored = folder / f"{index}.toml", folder / f"{index}.safetensors"
         self.plain = folder / f"{index}-plain.safetensors"
+        kept = f'[[rule]]\nmatch = {json.dumps(arguments.keep)}\naction = "keep"' if arguments.keep else ""
         self.pipeline.write_text(f"""[input]
 path = "{arguments.model.resolve()}"
 [output]
@@ -75,6 +76,7 @@ profile = "none"
 [quantize]
 format = "{format_id}"
 {options}
+{kept}
 """, encoding="utf-8")
 
     def figures(self):
@@ -95,10 +97,10 @@ format = "{format_id}"
         plan, compared, divergence, error = self.figures()
         total = compared["total"]
         cells = [self.format_id, self.options.replace("\n", ", "), f"{bits(plan):.2f}",
-                 f"{total['relative_squared_error']:.3g}", f"{divergence} ± {error}"]
+                 f"{total['relmse']:.3g}", f"{divergence} ± {error}"]
         if self.arguments.statistics:
             cells += [f"{total[name]:.3g}" if total.get(name) is not None else "-"
-                      for name in ("output_error", "runtime_error")]
+                      for name in ("output", "run_time")]
         return "| " + " | ".join(cells) + " |"
 
 
@@ -109,6 +111,7 @@ def main():
     parser.add_argument("--halftone", default="halftone")
     parser.add_argument("--windows", default="128")
     parser.add_argument("--statistics", type=pathlib.Path)
+    parser.add_argument("--keep", action="append", help="a glob of tensors that stay as they are")
     parser.add_argument("--only", default="", help="rows whose format or options hold this text")
     arguments = parser.parse_args()
     header = ["Format", "Options", "Bits", "relMSE", "KL, nats"]
