@@ -29,7 +29,8 @@ class Generator {
         for (size_t n = random_() % 4; n > 0; --n)
             out += rule(n);
         if (random_() % 2) out += "[fallback]\n" + choice();
-        out += pick({"", "[run]\nthreads = 3\nverify = true\n", "[run]\nmemory = \"1GiB\"\ndevice = \"cpu\"\n"});
+        out +=
+            pick({"", "[run]\nthreads = 3\nverify = true\n", "[run]\nmemory = \"1GiB\"\ndevice = \"cpu\"\n"});
         out += maybe("[report]\njson = " + words("json") + "\n");
         return out;
     }
