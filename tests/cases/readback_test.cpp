@@ -265,10 +265,11 @@ TEST_F(ReadBack, ACastHasNoMarkerAndTakesOldOnesAway) {
             R"({"format_version": "1.0", "layers": {"a": {"format": "float8_e4m3fn"}}})"}});
     const Finished finished = run("format = \"cast\"\nto = \"f16\"\n");
     ASSERT_EQ(finished.code, 0) << finished.err;
-    EXPECT_EQ(names_of(out()), Names{"a.weight"});
-    EXPECT_EQ(out().find("a.weight")->dtype, HT_DTYPE_F16);
-    EXPECT_EQ(values_of(out(), "a.weight"), (Values{0.5, 1, -2, 0.25}));
-    for (const auto& [key, value] : out().metadata())
+    const Checkpoint cast = out();
+    EXPECT_EQ(names_of(cast), Names{"a.weight"});
+    EXPECT_EQ(cast.find("a.weight")->dtype, HT_DTYPE_F16);
+    EXPECT_EQ(values_of(cast, "a.weight"), (Values{0.5, 1, -2, 0.25}));
+    for (const auto& [key, value] : cast.metadata())
         EXPECT_NE(key, "_quantization_metadata");
 }
 
