@@ -12,6 +12,7 @@
 #include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/float8.hpp>
+#include <halftone/toolbox/kernels_of_plans.hpp>
 #include <halftone/toolbox/nibbles.hpp>
 #include <halftone/toolbox/rotation.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
@@ -79,14 +80,13 @@ class AsymW4a8Int8 {
           grid_(layout_of(source, choice_)) {}
 
     static const void* extension(std::string_view id) {
-        static const auto image = kernel_image(HALFTONE_IMAGE(asym_w4a8_int8_device));
-        static const ht_kernels kernels{
-            sizeof(ht_kernels), 0, image.data(), image.size(), [](const void*, const char* name) noexcept {
-                const std::string_view all[] = {"fit_pass", "fit_band", "encode", "decode",
-                                                "snap",     "sigma",    "around", "rotate"};
-                return static_cast<int32_t>(std::ranges::count(all, name));
-            }};
-        return id == HT_FORMAT_KERNELS && !image.empty() ? &kernels : nullptr;
+        return toolbox::kernels_extension<AsymW4a8Int8>(id,
+                                                        kernel_image(HALFTONE_IMAGE(asym_w4a8_int8_device)));
+    }
+    bool on_device(std::string_view kernel) const {
+        constexpr std::string_view all[] = {"fit_pass", "fit_band", "encode", "decode",
+                                            "snap",     "sigma",    "around", "rotate"};
+        return std::ranges::count(all, kernel) > 0;
     }
 
     Facts facts() const {
@@ -120,7 +120,7 @@ class AsymW4a8Int8 {
         sink.text("format", label_name);
         toolbox::write_group_size(sink, choice_.group);
         sink.whole("convrot_groupsize", static_cast<int64_t>(choice_.rotation));
-        if (choice_.full_precision) sink.flag("full_precision_matrix_mult", true);
+        toolbox::write_full_precision(sink, source_.wants);
     }
 
     static void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {

@@ -8,6 +8,7 @@
 
 #include <halftone/format.h>
 #include <halftone/toolbox/device.hpp>
+#include <halftone/toolbox/float16.hpp>
 
 #include "codebook.hpp"
 #include "sampled.hpp"
@@ -25,12 +26,8 @@ HT_DEVICE float stored_number(const uint8_t* bytes, uint64_t i, ht_dtype dtype) 
         return toolbox::float_of(at[0] | static_cast<uint32_t>(at[1]) << 8 |
                                  static_cast<uint32_t>(at[2]) << 16 | static_cast<uint32_t>(at[3]) << 24);
     }
-    const uint32_t half = bytes[2 * i] | static_cast<uint32_t>(bytes[2 * i + 1]) << 8;
-    if (dtype == HT_DTYPE_BF16) return toolbox::float_of(half << 16);
-    const uint32_t sign = (half & 0x8000) << 16, size = half & 0x7FFF;
-    if (size >= 0x7C00) return toolbox::float_of(sign | 0x7F800000 | (size & 0x3FF) << 13);
-    const float value = toolbox::float_of(size << 13) * toolbox::float_of(0x77800000);  // 2^112
-    return toolbox::float_of(toolbox::bits_of(value) | sign);
+    const auto half = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
+    return dtype == HT_DTYPE_BF16 ? toolbox::bf16_value(half) : toolbox::f16_value(half);
 }
 
 // An array in it, constant like the grid itself.

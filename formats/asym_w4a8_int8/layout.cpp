@@ -25,12 +25,10 @@ Choice chosen(const ht_source& source, const Options& options) {
     if (cols % group != 0)
         throw Refused(std::to_string(cols) + " columns are no multiple of the group size, " +
                       std::to_string(group));
-    return {group,
-            toolbox::rotation_group(cols, toolbox::wanted_rotation(options)),
+    return {group, toolbox::rotation_group(cols, toolbox::wanted_rotation(options)),
             options.choice_as<Book>("codebook"),
             options.choice_as<toolbox::ScaleFit>("scale") == toolbox::ScaleFit::mse,
-            options.flag("correction"),
-            (source.wants & HT_WANTS_FULL_PRECISION_MM) != 0};
+            options.flag("correction")};
 }
 
 void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
@@ -82,11 +80,8 @@ void recognize(const ht_layer& found, OptionsOut& options, ht_source& source) {
     options.set_choice("codebook", book_names[static_cast<int>(has_codebook ? Book::fixed : Book::none)]);
     options.set_flag("correction", corrected);
     source.dialect = HT_DIALECT_COMFY;
-    source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
-    source.rank = 2;
-    source.shape[0] = source.rows = rows;
-    source.shape[1] = source.cols = cols;
-    source.experts = 1;
+    source.wants = layer.wants_full_precision();
+    toolbox::set_matrix(source, rows, cols);
 }
 
 }  // namespace halftone::asym_w4a8_int8

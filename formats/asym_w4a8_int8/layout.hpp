@@ -16,7 +16,7 @@ inline constexpr const char* book_names[] = {"auto", "fixed", "none", nullptr};
 struct Choice {
     uint64_t group, rotation;
     Book book;
-    bool searches, corrected, full_precision;
+    bool searches, corrected;
 };
 
 // Throws Refused with the reason where loaders do not take it.

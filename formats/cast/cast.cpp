@@ -5,9 +5,10 @@
 #include <string>
 #include <string_view>
 
-#include <halftone/ext/draft/kernels.h>
 #include <halftone/format.hpp>
 #include <halftone/kernel_image.hpp>
+#include <halftone/toolbox/kernels_of_plans.hpp>
+#include <halftone/toolbox/matrix_source.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 #include <halftone/toolbox/strips.hpp>
 
@@ -74,13 +75,11 @@ class Cast {
     void describe(JsonSink) const {}  // a plain tensor has no marker
 
     static const void* extension(std::string_view id) {
-        static const auto image = kernel_image(HALFTONE_IMAGE(cast_device));
-        static const ht_kernels kernels{
-            sizeof(ht_kernels), 0, image.data(), image.size(), [](const void*, const char* name) noexcept {
-                const std::string_view all[] = {"encode", "decode", "snap", "sigma", "around"};
-                return static_cast<int32_t>(std::ranges::count(all, name));
-            }};
-        return id == HT_FORMAT_KERNELS && !image.empty() ? &kernels : nullptr;
+        return toolbox::kernels_extension<Cast>(id, kernel_image(HALFTONE_IMAGE(cast_device)));
+    }
+    bool on_device(std::string_view kernel) const {
+        constexpr std::string_view all[] = {"encode", "decode", "snap", "sigma", "around"};
+        return std::ranges::count(all, kernel) > 0;
     }
 
     // Only what needs someone to speak for it: 8-bit numbers without a scale in a file that is marked to be
@@ -102,10 +101,7 @@ class Cast {
         options.set_choice("to", to_names[static_cast<size_t>(e4m3fn ? To::e4m3fn : To::e5m2)]);
         source.dtype = weight->dtype;
         source.dialect = HT_DIALECT_COMFY;
-        source.rank = 2;
-        source.shape[0] = source.rows = weight->shape[0];
-        source.shape[1] = source.cols = weight->shape[1];
-        source.experts = 1;
+        toolbox::set_matrix(source, weight->shape[0], weight->shape[1]);
     }
 
     void begin(std::byte* grid) const { reinterpret_cast<GridHeader*>(grid)->to = to_; }

@@ -1,4 +1,5 @@
 #include <halftone/ext/draft/kernels.h>
+#include <halftone/toolbox/scalar_kernels.cuh>
 
 #include "cast_elements.hpp"
 
@@ -6,9 +7,7 @@ namespace halftone::cast {
 
 namespace {
 
-__device__ float& at(const ht_view& view, uint64_t i, uint64_t j) {
-    return view.at[static_cast<int64_t>(i) * view.row_stride + static_cast<int64_t>(j) * view.col_stride];
-}
+using toolbox::on_device::at;
 
 // A block takes rows; use(i, j) for each of their elements.
 template <class Use>

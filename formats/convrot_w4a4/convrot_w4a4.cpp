@@ -73,18 +73,17 @@ class ConvrotW4a4 : public toolbox::ScalarFormat {
         : ScalarFormat(parts(source, toolbox::wanted_rotation(options),
                              options.choice_as<toolbox::ScaleFit>("scale"))),
           linear_dtype_(linear_names[options.choice("linear_dtype") == linear_names[1]]),
-          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
+          wants_(source.wants) {}
 
     void describe(JsonSink sink) const {
         sink.text("format", label_name);
         sink.whole("convrot_groupsize", static_cast<int64_t>(parts_.rotation.group));
         sink.text("linear_dtype", linear_dtype_);
-        if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+        toolbox::write_full_precision(sink, wants_);
     }
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<ConvrotW4a4>(
-            id, kernel_image(HALFTONE_IMAGE(convrot_w4a4_device)));
+        return toolbox::kernels_extension<ConvrotW4a4>(id, kernel_image(HALFTONE_IMAGE(convrot_w4a4_device)));
     }
 
     void round_activations(const float*, const Band& rows) const {
@@ -122,16 +121,13 @@ class ConvrotW4a4 : public toolbox::ScalarFormat {
         options.set_choice("linear_dtype", linear_names[linear == linear_names[1]]);
         source.dtype = HT_DTYPE_BF16;
         source.dialect = HT_DIALECT_COMFY;
-        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
-        source.rank = 2;
-        source.shape[0] = source.rows = rows;
-        source.shape[1] = source.cols = cols;
-        source.experts = 1;
+        source.wants = layer.wants_full_precision();
+        toolbox::set_matrix(source, rows, cols);
     }
 
   private:
     const char* linear_dtype_;
-    bool full_precision_;
+    uint32_t wants_;
 };
 
 }  // namespace halftone::convrot_w4a4

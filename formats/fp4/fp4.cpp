@@ -37,7 +37,7 @@ class Fp4 : public toolbox::CodebookFormat {
     Fp4(const ht_source& source, const Options& options) : CodebookFormat(source, options, codebook()) {}
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<Fp4>(id, kernel_image(HALFTONE_IMAGE(fp4_device)));
+        return toolbox::kernels_extension<Fp4>(id, kernel_image(HALFTONE_IMAGE(fp4_device)));
     }
 
     static void recognize(const ht_layer& layer, OptionsOut& options, ht_source& source) {

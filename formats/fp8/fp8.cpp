@@ -214,11 +214,11 @@ class Fp8 : public toolbox::ScalarFormat {
     void describe(JsonSink sink) const {
         sink.text("format", choice_.label());
         if (has_blocks(choice_.per)) toolbox::write_group_size(sink, choice_.block);
-        if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+        toolbox::write_full_precision(sink, wants_);
     }
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<Fp8>(id, kernel_image(HALFTONE_IMAGE(fp8_device)));
+        return toolbox::kernels_extension<Fp8>(id, kernel_image(HALFTONE_IMAGE(fp8_device)));
     }
 
     // Nobody loads groups of a row, nor e5m2 with more than one scale.
@@ -251,20 +251,15 @@ class Fp8 : public toolbox::ScalarFormat {
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
         source.wants = full_precision ? HT_WANTS_FULL_PRECISION_MM : 0;
         if (legacy) source.wants |= HT_WANTS_AS_FOUND;  // converters stored any scaling so
-        source.rank = 2;
-        source.shape[0] = source.rows = weight->shape[0];
-        source.shape[1] = source.cols = weight->shape[1];
-        source.experts = 1;
+        toolbox::set_matrix(source, weight->shape[0], weight->shape[1]);
     }
 
   private:
     Fp8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
-        : ScalarFormat(parts(source, choice, fit)),
-          choice_(choice),
-          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0) {}
+        : ScalarFormat(parts(source, choice, fit)), choice_(choice), wants_(source.wants) {}
 
     Choice choice_;
-    bool full_precision_;
+    uint32_t wants_;
 };
 
 }  // namespace halftone::fp8

@@ -170,14 +170,14 @@ class Int8 : public toolbox::ScalarFormat {
     void describe(JsonSink sink) const {
         sink.text("format", label_names[static_cast<int>(choice_.layout)]);
         if (has_blocks(choice_.layout)) toolbox::write_group_size(sink, choice_.block);
-        if (full_precision_) sink.flag("full_precision_matrix_mult", true);
+        toolbox::write_full_precision(sink, wants_);
         if (choice_.rotation)
             sink.flag("convrot", true).whole("convrot_groupsize", static_cast<int64_t>(choice_.rotation));
         if (choice_.layout == Layout::row) sink.flag("per_row", true);
     }
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<Int8>(id, kernel_image(HALFTONE_IMAGE(int8_device)));
+        return toolbox::kernels_extension<Int8>(id, kernel_image(HALFTONE_IMAGE(int8_device)));
     }
 
     void round_activations(const float*, const Band& rows) const {
@@ -218,22 +218,20 @@ class Int8 : public toolbox::ScalarFormat {
         options.set_whole("rotation_group", rotation);
         source.dtype = weight->dtype;
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
-        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
-        source.rank = 2;
-        source.shape[0] = source.rows = rows;
-        source.shape[1] = source.cols = cols;
-        source.experts = 1;
+        source.wants = layer.wants_full_precision();
+        toolbox::set_matrix(source, rows, cols);
     }
 
   private:
     Int8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
         : ScalarFormat(parts(source, choice, fit)),
           choice_(choice),
-          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0),
+          wants_(source.wants),
           legacy_(source.dialect == HT_DIALECT_LEGACY) {}
 
     Choice choice_;
-    bool full_precision_, legacy_;
+    uint32_t wants_;
+    bool legacy_;
 };
 
 }  // namespace halftone::int8

@@ -45,7 +45,7 @@ class Mxfp8 : public toolbox::PaddedBlocks {
                        options) {}
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<Mxfp8>(id, kernel_image(HALFTONE_IMAGE(mxfp8_device)));
+        return toolbox::kernels_extension<Mxfp8>(id, kernel_image(HALFTONE_IMAGE(mxfp8_device)));
     }
 
     void round_activations(const float*, const Band& rows) const {

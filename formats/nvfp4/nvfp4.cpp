@@ -56,7 +56,7 @@ class Nvfp4 : public toolbox::PaddedBlocks {
     }
 
     static const void* extension(std::string_view id) {
-        return toolbox::scalar_kernels_extension<Nvfp4>(id, kernel_image(HALFTONE_IMAGE(nvfp4_device)));
+        return toolbox::kernels_extension<Nvfp4>(id, kernel_image(HALFTONE_IMAGE(nvfp4_device)));
     }
 
     void round_activations(const float* input_scale, const Band& rows) const {

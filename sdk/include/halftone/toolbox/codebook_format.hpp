@@ -60,7 +60,7 @@ class CodebookFormat : public ScalarFormat {
     void describe(JsonSink sink) const {
         sink.text("format", codebook_.label);
         write_group_size(sink, block_);
-        if (source_.wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
+        write_full_precision(sink, source_.wants);
         const int64_t shape[] = {static_cast<int64_t>(source_.rows), static_cast<int64_t>(source_.cols)};
         sink.wholes("orig_shape", shape);
     }
@@ -192,13 +192,6 @@ class CodebookFormat : public ScalarFormat {
     }
 
     // ---- reading back
-
-    static void set_matrix(ht_source& source, uint64_t rows, uint64_t cols) {
-        source.rank = 2;
-        source.shape[0] = source.rows = rows;
-        source.shape[1] = source.cols = cols;
-        source.experts = 1;
-    }
 
     // ComfyUI's layout does not say how many rows n elements have. We say it in the marker, as others have;
     // and there are as many as the bias has numbers.

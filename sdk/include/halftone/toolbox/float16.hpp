@@ -3,6 +3,7 @@
 #pragma once
 
 #include <halftone/toolbox/device.hpp>
+#include <halftone/toolbox/sign_magnitude.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -79,25 +80,11 @@ struct Float16 {
     HT_DEVICE static constexpr float decode(Code code) { return Layout::widened(code); }
 
     // The codes of the next greater and the next smaller value; at the ends the code itself.
-    HT_DEVICE static constexpr Code above(Code code) {
-        const int32_t place = place_of(code) + 1;
-        return code_at(place < Layout::most_code ? place : Layout::most_code);
-    }
-    HT_DEVICE static constexpr Code below(Code code) {
-        const int32_t place = place_of(code) - 1;
-        return code_at(place > -Layout::most_code ? place : -Layout::most_code);
-    }
+    HT_DEVICE static constexpr Code above(Code code) { return Order::above(code); }
+    HT_DEVICE static constexpr Code below(Code code) { return Order::below(code); }
 
   private:
-    // Values in order, zero at 0.
-    HT_DEVICE static constexpr int32_t place_of(Code code) {
-        const int32_t size = code & 0x7FFF, sign = -(code >> 15);
-        return (size ^ sign) - sign;
-    }
-    HT_DEVICE static constexpr Code code_at(int32_t place) {
-        const int32_t sign = place >> 31;
-        return static_cast<Code>(((place ^ sign) - sign) | (sign & 0x8000));
-    }
+    using Order = SignMagnitude<Code, Layout::most_code>;
 };
 
 using Bf16 = Float16<Bf16Layout>;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <halftone/toolbox/device.hpp>
+#include <halftone/toolbox/sign_magnitude.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -60,16 +61,11 @@ struct Float8 {
     }
 
     // The codes of the next greater and the next smaller value; at the ends the code itself.
-    HT_DEVICE static constexpr Code above(Code code) {
-        const int place = place_of(code) + 1;
-        return code_at(place < Layout::most_code ? place : Layout::most_code);
-    }
-    HT_DEVICE static constexpr Code below(Code code) {
-        const int place = place_of(code) - 1;
-        return code_at(place > -Layout::most_code ? place : -Layout::most_code);
-    }
+    HT_DEVICE static constexpr Code above(Code code) { return Order::above(code); }
+    HT_DEVICE static constexpr Code below(Code code) { return Order::below(code); }
 
   private:
+    using Order = SignMagnitude<Code, Layout::most_code>;
     static constexpr uint32_t mantissa_bits = Layout::mantissa_bits, shift = 23 - mantissa_bits;
     static constexpr uint32_t least_step = Layout::least_normal - (mantissa_bits << 23);
 
@@ -89,16 +85,6 @@ struct Float8 {
     // which compilers do where they can, costs a third of the speed.
     HT_DEVICE static constexpr Code joined(uint32_t bits, uint32_t size) {
         return static_cast<Code>((size << 24 | (bits & 0x80000000)) >> 24);
-    }
-
-    // Values in order, zero at 0.
-    HT_DEVICE static constexpr int32_t place_of(Code code) {
-        const int32_t size = code & 0x7F, sign = -(code >> 7);
-        return (size ^ sign) - sign;
-    }
-    HT_DEVICE static constexpr Code code_at(int32_t place) {
-        const int32_t sign = place >> 31;
-        return static_cast<Code>(((place ^ sign) - sign) | (sign & 0x80));
     }
 };
 

@@ -1,4 +1,4 @@
-// Which tensors a format of matrices takes.
+// Which tensors a format of matrices takes, and what it tells of one that it found.
 #pragma once
 
 #include <string>
@@ -21,6 +21,14 @@ inline void demand_matrix(const ht_source& source, std::string_view format, Stac
     if (stack && stacks == Stacks::refused)
         throw Refused("no loader takes stacks of experts that are stored so");
     if (source.rows == 0 || source.cols == 0) throw Refused("it has no elements");
+}
+
+// The shape of a layer that was recognized.
+inline void set_matrix(ht_source& source, uint64_t rows, uint64_t cols) {
+    source.rank = 2;
+    source.shape[0] = source.rows = rows;
+    source.shape[1] = source.cols = cols;
+    source.experts = 1;
 }
 
 }  // namespace toolbox

@@ -63,7 +63,7 @@ class PaddedBlocks : public ScalarFormat {
         const int64_t shape[] = {static_cast<int64_t>(source_.rows), static_cast<int64_t>(source_.cols)};
         sink.wholes("orig_shape", shape);
         sink.begin("params").whole("group_size", block).end();
-        if (source_.wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
+        write_full_precision(sink, source_.wants);
     }
 
     void begin(std::byte* grid) const {
@@ -169,26 +169,22 @@ class PaddedBlocks : public ScalarFormat {
         source.dtype = HT_DTYPE_BF16;
         for (const DtypeName& one : dtype_names)
             if (marker.text("orig_dtype") == one.name) source.dtype = one.dtype;
-        source.rows = weight->shape[0];
-        source.cols = weight->shape[1] * (kind.packing == Packing::bytes ? 1 : 2);
-        if (source.rows % kind.block != 0 || source.cols % kind.block != 0)
+        uint64_t rows = weight->shape[0], cols = weight->shape[1] * (kind.packing == Packing::bytes ? 1 : 2);
+        if (rows % kind.block != 0 || cols % kind.block != 0)
             throw Refused("its weight " + shape_text(*weight) + " is not padded to multiples of " +
                           std::to_string(block));
-        check_scales(kind, layer, tiled(kind, source.rows, source.cols));
+        check_scales(kind, layer, tiled(kind, rows, cols));
         if (const auto shape = marker.wholes("orig_shape")) {
             const bool fits = shape->size() == 2 && shape->at(0) > 0 && shape->at(1) > 0 &&
-                              up(static_cast<uint64_t>(shape->at(0)), kind.block) == source.rows &&
-                              up(static_cast<uint64_t>(shape->at(1)), kind.block) == source.cols;
+                              up(static_cast<uint64_t>(shape->at(0)), kind.block) == rows &&
+                              up(static_cast<uint64_t>(shape->at(1)), kind.block) == cols;
             if (!fits) throw Refused("its orig_shape does not become " + shape_text(*weight) + " by padding");
-            source.rows = static_cast<uint64_t>(shape->at(0));
-            source.cols = static_cast<uint64_t>(shape->at(1));
+            rows = static_cast<uint64_t>(shape->at(0));
+            cols = static_cast<uint64_t>(shape->at(1));
         }
         source.dialect = HT_DIALECT_COMFY;
-        source.wants = layer.is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
-        source.rank = 2;
-        source.shape[0] = source.rows;
-        source.shape[1] = source.cols;
-        source.experts = 1;
+        source.wants = layer.wants_full_precision();
+        set_matrix(source, rows, cols);
     }
 
   private:

@@ -35,7 +35,7 @@
 #include <string_view>
 #include <utility>
 
-#include <halftone/ext/draft/kernels.h>
+#include <halftone/toolbox/kernels_of_plans.hpp>
 #include <halftone/toolbox/scalar_fit.hpp>
 
 namespace halftone {
@@ -203,16 +203,6 @@ class ScalarFormat : public ScalarFit {
         throw std::logic_error("a scalar format stores a scale");
     }
 };
-
-// HT_FORMAT_KERNELS for `extension` of a format F made from ScalarFormat, with the image of its kernels.
-template <class F>
-const void* scalar_kernels_extension(std::string_view id, std::span<const unsigned char> image) {
-    static const ht_kernels kernels{
-        sizeof(ht_kernels), 0, image.data(), image.size(), [](const void* plan, const char* name) noexcept {
-            return static_cast<int32_t>(halftone::detail::of<F>(plan).on_device(name));
-        }};
-    return id == HT_FORMAT_KERNELS && !image.empty() ? &kernels : nullptr;
-}
 
 }  // namespace toolbox
 }  // namespace v1

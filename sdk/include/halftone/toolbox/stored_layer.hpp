@@ -92,6 +92,9 @@ class StoredLayer {
         const auto params = marker_->object("params");
         return params ? params->whole(key) : std::nullopt;
     }
+    uint32_t wants_full_precision() const {
+        return is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
+    }
     bool is_set(std::string_view key) const {
         if (!marker_) return false;
         if (const auto flag = marker_->flag(key)) return *flag;
@@ -103,6 +106,11 @@ class StoredLayer {
     const ht_layer& layer_;
     std::optional<JsonMembers> marker_;
 };
+
+// Only where it is wanted.
+inline void write_full_precision(JsonSink& sink, uint32_t wants) {
+    if (wants & HT_WANTS_FULL_PRECISION_MM) sink.flag("full_precision_matrix_mult", true);
+}
 
 // In both places where loaders look for it.
 inline void write_group_size(JsonSink& sink, uint64_t size) {
