@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/base/text.hpp"
+#include "plugins/layouts.hpp"
 #include "plugins/option_text.hpp"
 
 namespace halftone {
@@ -34,11 +35,9 @@ bool is_version(std::string_view text) {
     });
 }
 
-const std::vector<std::string> layouts = {"comfyui", "legacy", "bitsandbytes"};
-
 std::string fault_of(const LabelCondition& condition, const OptionTable& table) {
     if (condition.key == "layout") {
-        if (std::ranges::find(layouts, condition.value) != layouts.end()) return "";
+        if (dialect_of_layout(condition.value)) return "";
         return fmt::format("there is no layout '{}'", text::printable(condition.value));
     }
     const std::vector<std::string> names = table.names();

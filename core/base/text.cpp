@@ -181,6 +181,11 @@ std::string grouped(uint64_t n) {
     return digits;
 }
 
+std::string plural(uint64_t count, std::string_view noun, std::string_view nouns) {
+    const std::string many = nouns.empty() ? std::string(noun) + "s" : std::string(nouns);
+    return grouped(count) + " " + (count == 1 ? std::string(noun) : many);
+}
+
 std::string duration(double seconds) {
     if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e9) return "unknown";
     if (seconds < 0.95) return fmt::format("{:.2g} s", seconds);

@@ -26,6 +26,9 @@ std::string bytes(uint64_t);
 // "12,345".
 std::string grouped(uint64_t);
 
+// "1 tensor", "1,200 tensors"; "2 matrices" where the plural is given.
+std::string plural(uint64_t count, std::string_view noun, std::string_view nouns = {});
+
 // "0.25 s", "3 s", "2 min 05 s", "1 h 02 min".
 std::string duration(double seconds);
 

@@ -4,7 +4,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/plan/loader_check.hpp"
 #include "core/report/check_report.hpp"
 
@@ -26,9 +26,7 @@ int check(Context& context, const Arguments& arguments) {
     const Loader& loader = loaders.find(arguments.text("for"));
     const auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(arguments.text("FILE")));
     const bool json = arguments.has("json");
-    if (!json)
-        for (const std::string& remark : checkpoint->remarks())
-            context.log.warning(remark);
+    if (!json) warn_of_remarks(context, *checkpoint);
     const LoaderCheck found = check_for_loader(checkpoint, *context.registry(), loaders, loader);
     context.out << (json ? pretty(check_json(found, loader)) : check_text(found, loader));
     return static_cast<int>(found.passed() ? Exit::done : Exit::failed);

@@ -5,7 +5,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/compare/compare.hpp"
 #include "core/report/compare_report.hpp"
@@ -25,17 +25,9 @@ void declare(Arguments& arguments) {
         .option("fail-above", "FIGURE=BOUND,...",
                 "exit code 1 if a tensor is worse: relmse, sqnr, psnr, cosine, max_error, saturated, "
                 "projected, output or run_time")
-        .flag("json", "print everything as JSON")
-        .option("threads", "N", "threads to use; default: one a processor")
-        .option("memory", "SIZE", "memory for weights under way, like 256MiB")
-        .flag("no-progress", "no progress while running");
-}
-
-std::shared_ptr<const Checkpoint> open(Context& context, const std::string& path) {
-    auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(path));
-    for (const std::string& remark : checkpoint->remarks())
-        context.log.warning(remark);
-    return checkpoint;
+        .flag("json", "print everything as JSON");
+    add_worker_arguments(arguments);
+    arguments.flag("no-progress", "no progress while running");
 }
 
 int compare_files(Context& context, const Arguments& arguments) {
@@ -51,12 +43,11 @@ int compare_files(Context& context, const Arguments& arguments) {
         throw Error(Exit::usage, "--fail-above", "errors of outputs need sampled inputs",
                     "name a file of them: --stats FILE");
     const auto top = arguments.number("top", 0, UINT64_MAX);
-    Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
-                     .memory = arguments.bytes("memory").value_or(0)});
+    Workers workers(workers_from(arguments));
 
-    const auto reference = open(context, arguments.text("REFERENCE"));
-    const auto other = open(context, arguments.text("QUANTIZED"));
-    if (arguments.has("stats")) settings.statistics = open(context, arguments.text("stats"));
+    const auto reference = open_checkpoint(context, arguments.text("REFERENCE"));
+    const auto other = open_checkpoint(context, arguments.text("QUANTIZED"));
+    if (arguments.has("stats")) settings.statistics = open_checkpoint(context, arguments.text("stats"));
     const std::shared_ptr<Registry> registry = context.registry();
     registry->host().set_memory_budget(workers.memory());
     const Pairing pairing = pair_up(reference, other, *registry);

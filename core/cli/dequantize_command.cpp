@@ -6,10 +6,9 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/plan/dequantize.hpp"
-#include "core/report/plural.hpp"
 #include "core/run/execute.hpp"
 
 namespace halftone::cli {
@@ -18,12 +17,11 @@ namespace {
 void declare(Arguments& arguments) {
     arguments.operand("IN", true, "a quantized checkpoint")
         .option("output,o", "FILE", "the file to write")
-        .option("dtype", "TYPE", "bf16, f16 or f32 (default bf16)")
         .flag("force,f", "replace an existing output")
-        .option("shard-size", "SIZE", "write several files of at most this size, and their index")
-        .option("threads", "N", "threads to use; default: one a processor")
-        .option("memory", "SIZE", "memory for weights under way, like 256MiB")
-        .flag("no-progress", "no progress while running");
+        .option("shard-size", "SIZE", "write several files of at most this size, and their index");
+    add_dtype_argument(arguments);
+    add_worker_arguments(arguments);
+    arguments.flag("no-progress", "no progress while running");
 }
 
 DequantizeSettings settings_from(const Arguments& arguments) {
@@ -34,8 +32,7 @@ DequantizeSettings settings_from(const Arguments& arguments) {
     settings.output = arguments.text("output");
     settings.replace = arguments.has("force");
     settings.shard_size = arguments.bytes("shard-size").value_or(0);
-    const std::string dtype = arguments.choice("dtype", {"bf16", "f16", "f32"}, "bf16");
-    settings.dtype = dtype == "bf16" ? HT_DTYPE_BF16 : dtype == "f16" ? HT_DTYPE_F16 : HT_DTYPE_F32;
+    settings.dtype = dtype_from(arguments);
     return settings;
 }
 
@@ -47,7 +44,8 @@ std::string formats_before(const Plan& plan) {
             ++layers[planned.stored ? planned.stored->shown : "8-bit floating point without a scale"];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
-        parts.push_back(fmt::format("{} {} {}", plural(count, "layer"), count == 1 ? "was" : "were", shown));
+        parts.push_back(
+            fmt::format("{} {} {}", text::plural(count, "layer"), count == 1 ? "was" : "were", shown));
     return text::join(parts, ", ");
 }
 
@@ -59,8 +57,7 @@ int dequantize(Context& context, const Arguments& arguments) {
     const Plan plan = make_dequantize_plan(settings, *registry);
     for (const std::string& warning : plan.warnings)
         context.log.warning(warning);
-    Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
-                     .memory = arguments.bytes("memory").value_or(0)});
+    Workers workers(workers_from(arguments));
     registry->host().set_memory_budget(workers.memory());
     const std::unique_ptr<Output> output = open_output(plan);
     Progress progress;
@@ -72,7 +69,7 @@ int dequantize(Context& context, const Arguments& arguments) {
     output->commit();
     if (context.log.settings().least > Level::info) return static_cast<int>(Exit::done);
     context.out << fmt::format("{}, now {}; {} kept\n", formats_before(plan), dtype::name(settings.dtype),
-                               plural(plan.totals.kept, "other tensor"))
+                               text::plural(plan.totals.kept, "other tensor"))
                 << fmt::format("{} -> {} in {}\n", text::bytes(plan.totals.bytes_before),
                                text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started));
     for (const std::filesystem::path& path : output->paths())

@@ -10,9 +10,8 @@
 #include "core/base/text.hpp"
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/checkpoint/quantized.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/pipeline/glob.hpp"
-#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone::cli {
@@ -204,7 +203,7 @@ void print_totals(std::ostream& out, const Inspection& found) {
     if (found.by_dtype.size() != 1) add("total", found.shown);
     out << table.text(0);
     if (found.shown.tensors != found.all.tensors)
-        out << fmt::format("of all {}, {}\n", plural(found.all.tensors, "tensor"),
+        out << fmt::format("of all {}, {}\n", text::plural(found.all.tensors, "tensor"),
                            text::bytes(found.all.bytes));
     out << "\n";
 }
@@ -227,7 +226,7 @@ void print_quantization(std::ostream& out, const Inspection& found) {
         Group& group = groups[layer.label];
         if (group.layers++ == 0) group.example = &layer;
     }
-    out << fmt::format("quantization: {}\n", plural(found.layers.size(), "layer"));
+    out << fmt::format("quantization: {}\n", text::plural(found.layers.size(), "layer"));
     for (const auto& [label, group] : groups)
         out << fmt::format("  {} as {}, for example by {}\n", text::grouped(group.layers),
                            label.empty() ? "something that the file does not name" : harmless(label),
@@ -266,8 +265,8 @@ void print_text(Context& context, const Inspection& found, bool whole_metadata) 
     print_tensors(context.out, found, width);
     print_files(context.out, checkpoint, width);
     context.out << fmt::format("{}: {}, {} in {}\n\n", harmless(os::utf8(checkpoint.path())),
-                               plural(found.all.tensors, "tensor"), text::bytes(file_bytes),
-                               plural(checkpoint.files().size(), "file"));
+                               text::plural(found.all.tensors, "tensor"), text::bytes(file_bytes),
+                               text::plural(checkpoint.files().size(), "file"));
     print_totals(context.out, found);
     print_quantization(context.out, found);
     print_metadata(context.out, checkpoint.metadata(), whole_metadata);
@@ -300,8 +299,7 @@ int inspect(Context& context, const Arguments& arguments) {
         print_json(context.out, found);
         return 0;
     }
-    for (const std::string& remark : checkpoint.remarks())
-        context.log.warning(remark);
+    warn_of_remarks(context, checkpoint);
     print_text(context, found, arguments.has("metadata"));
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -28,9 +29,8 @@ void add_pipeline_arguments(Arguments& arguments) {
         .option("output,o", "FILE", "file to write, instead of [output] path")
         .repeated("set", "KEY=VALUE", "change one key of the pipeline: --set run.threads=2")
         .flag("force,f", "replace an existing output")
-        .flag("no-recipe", "leave the recipe out of the output's header")
-        .option("threads", "N", "threads to use; default: one a processor")
-        .option("memory", "SIZE", "memory for weights under way, like 256MiB");
+        .flag("no-recipe", "leave the recipe out of the output's header");
+    add_worker_arguments(arguments);
 }
 
 Pipeline pipeline_from(const Arguments& arguments) {
@@ -43,7 +43,7 @@ Pipeline pipeline_from(const Arguments& arguments) {
         overrides.push_back(parsed_override(given));
     if (arguments.has("force")) overrides.push_back({"output.replace", "true", "--force"});
     if (arguments.has("no-recipe")) overrides.push_back({"output.recipe", "false", "--no-recipe"});
-    if (const auto threads = arguments.number("threads", 1, 4096))
+    if (const auto threads = arguments.number("threads", 1, most_threads))
         overrides.push_back({"run.threads", std::to_string(*threads), "--threads"});
     if (arguments.bytes("memory"))
         overrides.push_back({"run.memory", text::toml_quoted(arguments.text("memory")), "--memory"});

@@ -6,9 +6,8 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
-#include "core/report/plural.hpp"
 #include "core/report/verify_report.hpp"
 #include "core/verify/verify.hpp"
 
@@ -20,25 +19,17 @@ void declare(Arguments& arguments) {
         .option("against", "INPUT", "what it was made from: nothing may be lost, and errors are measured")
         .option("report", "JSON",
                 "the report of the run that made it, with --verify: errors must be those of then")
-        .flag("json", "print everything as JSON")
-        .option("threads", "N", "threads to use; default: one a processor")
-        .option("memory", "SIZE", "memory for weights under way, like 256MiB")
-        .flag("no-progress", "no progress while running");
-}
-
-std::shared_ptr<const Checkpoint> open(Context& context, const std::string& path) {
-    auto checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(path));
-    for (const std::string& remark : checkpoint->remarks())
-        context.log.warning(remark);
-    return checkpoint;
+        .flag("json", "print everything as JSON");
+    add_worker_arguments(arguments);
+    arguments.flag("no-progress", "no progress while running");
 }
 
 // A file that is there and cannot be read is a finding, not a mistake of the caller.
 std::shared_ptr<const Checkpoint> open_or_tell(Context& context, const std::string& path,
                                                Verification& verification) {
-    if (!std::filesystem::exists(path)) return open(context, path);
+    if (!std::filesystem::exists(path)) return open_checkpoint(context, path);
     try {
-        return open(context, path);
+        return open_checkpoint(context, path);
     } catch (const Error& error) {
         if (error.code() != Exit::input) throw;
         verification.findings.push_back({error.where(), error.problem()});
@@ -52,10 +43,9 @@ int verify(Context& context, const Arguments& arguments) {
         throw Error(Exit::usage, "--report", "errors can only be measured against the input",
                     "name it: --against INPUT");
     const std::string path = arguments.text("FILE");
-    Workers workers({.threads = static_cast<unsigned>(arguments.number("threads", 1, 4096).value_or(0)),
-                     .memory = arguments.bytes("memory").value_or(0)});
+    Workers workers(workers_from(arguments));
     VerifySettings settings;
-    if (arguments.has("against")) settings.against = open(context, arguments.text("against"));
+    if (arguments.has("against")) settings.against = open_checkpoint(context, arguments.text("against"));
     if (arguments.has("report")) settings.recorded = recorded_errors(arguments.text("report"));
     Verification verification;
     if (const auto file = open_or_tell(context, path, verification)) {
@@ -73,7 +63,7 @@ int verify(Context& context, const Arguments& arguments) {
         context.out << verify_summary(verification);
     if (verification.findings.empty()) return static_cast<int>(Exit::done);
     context.out.flush();
-    throw Error(Exit::failed, path, plural(verification.findings.size(), "finding"));
+    throw Error(Exit::failed, path, text::plural(verification.findings.size(), "finding"));
 }
 
 }  // namespace

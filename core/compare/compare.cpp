@@ -7,6 +7,7 @@
 #include "core/compare/layer_output.hpp"
 #include "core/linalg/gemm.hpp"
 #include "core/linalg/svd.hpp"
+#include "core/plan/selection.hpp"
 #include "core/plan/statistics.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/read_matrix.hpp"
@@ -35,21 +36,33 @@ bool wants_projection(const ComparedPair& pair, const CompareSettings& settings)
            element_count(shape).value_or(UINT64_MAX) <= settings.most_projected;
 }
 
-std::unique_ptr<WeightReader> reader_of(const Checkpoint& checkpoint, const Comparable& one, uint64_t cols) {
-    return one.stored ? open_reader(checkpoint, one.stored) : open_reader(checkpoint, *one.tensor, cols);
+// Divides by a power of two, which is returned: products of numbers near the ends of float32's range would
+// lie beyond them.
+float make_moderate(const MatrixView& matrix) {
+    float largest = 0;
+    for (uint64_t i = 0; i < matrix.rows; ++i)
+        for (uint64_t j = 0; j < matrix.cols; ++j)
+            largest = std::max(largest, std::fabs(matrix.row(i)[j]));
+    if (largest == 0 || (largest > 1e-9f && largest < 1e9f)) return 1;
+    const float unit = std::exp2f(static_cast<float>(std::ilogb(largest)));
+    for (uint64_t i = 0; i < matrix.rows; ++i)
+        for (uint64_t j = 0; j < matrix.cols; ++j)
+            matrix.row(i)[j] /= unit;
+    return unit;
 }
 
-std::string layer_of(const std::string& weight) {
-    constexpr std::string_view ending = ".weight";
-    return weight.ends_with(ending) ? weight.substr(0, weight.size() - ending.size()) : std::string();
+std::unique_ptr<WeightReader> reader_of(const Checkpoint& checkpoint, const Comparable& one, uint64_t cols) {
+    return one.stored ? open_reader(checkpoint, one.stored) : open_reader(checkpoint, *one.tensor, cols);
 }
 
 // The layer goes by its name in the reference, or by that in the other checkpoint.
 const Tensor* sampled_inputs(const ComparedPair& pair, const CompareSettings& settings, uint64_t cols) {
     if (!settings.statistics || pair.reference.shape().size() != 2) return nullptr;
     for (const std::string& weight : {pair.name, pair.other.tensor->name})
-        if (const std::string layer = layer_of(weight); !layer.empty())
-            if (const Tensor* const found = find_inputs(*settings.statistics, layer, cols)) return found;
+        if (weight.ends_with(".weight"))
+            if (const Tensor* const found =
+                    find_inputs(*settings.statistics, std::string(layer_name(weight)), cols))
+                return found;
     return nullptr;
 }
 
@@ -67,22 +80,23 @@ class PairJob {
           memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes() +
                                   sampled_bytes())),
           reference_(reader_of(reference, pair.reference, cols_)) {
-        if (pair.other.stored && pair.other.stored->experts() == 1)
-            stored_ = std::make_unique<StoredWeight>(other, pair.other.stored);
-        else
-            other_ = reader_of(other, pair.other, cols_);
+        const StoredMatrix* const matrix = pair.other.stored.get();
+        for (uint64_t expert = 0; matrix && expert < matrix->experts(); ++expert)
+            stored_.emplace_back(other, pair.other.stored, expert);
+        if (!matrix) other_ = reader_of(other, pair.other, cols_);
         if (sampled_)
             inputs_.emplace(read_matrix(*settings.statistics, *sampled_),
-                            stored_ ? &stored_->plan() : nullptr,
-                            stored_ ? stored_input_scale(other, stored_->matrix().layer) : std::nullopt);
+                            matrix ? matrix->plan.get() : nullptr,
+                            matrix ? stored_input_scale(other, matrix->layer) : std::nullopt);
     }
 
     TensorComparison run() {
-        const uint64_t rows = reference_->rows();
-        const Bands bands(rows, cols_, stored_ ? stored_->granule_rows() : 1, reference_->granule_rows());
-        std::vector<ErrorSums> sums(bands.count());
-        std::vector<CodeCounts> codes(bands.count());
-        std::vector<OutputSums> outputs(bands.count());
+        const uint64_t experts = std::max<uint64_t>(stored_.size(), 1);
+        const Bands bands(reference_->rows() / experts, cols_,
+                          stored_.empty() ? 1 : stored_.front().granule_rows(), reference_->granule_rows());
+        std::vector<ErrorSums> sums(experts * bands.count());
+        std::vector<CodeCounts> codes(sums.size());
+        std::vector<OutputSums> outputs(sums.size());
         each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
             const WidenedBand before = reference_->read(region, first);
             const ht_view after = read_other(region, second, &codes[index]);
@@ -133,30 +147,37 @@ class PairJob {
 
     uint64_t scratch_bytes(uint64_t rows) const {
         const uint64_t output = inputs_ ? inputs_->scratch_bytes(rows) : 0;
-        const uint64_t other =
-            stored_ ? stored_->most_bytes(rows) + rows * cols_ * sizeof(float) : other_->scratch_bytes(rows);
+        const uint64_t other = other_ ? other_->scratch_bytes(rows)
+                                      : stored_.front().most_bytes(rows) + rows * cols_ * sizeof(float);
         return reference_->scratch_bytes(rows) + other + output;
     }
 
+    // `bands` are those of one expert; regions are of the whole stack.
     template <class Work>
     void each_band(const Bands& bands, const Work& work) {
-        workers_.each_band(bands.count(), scratch_bytes(bands.largest_rows()),
+        const uint64_t experts = std::max<uint64_t>(stored_.size(), 1);
+        workers_.each_band(experts * bands.count(), scratch_bytes(bands.largest_rows()),
                            [&](uint64_t index, Scratch& scratch) {
                                Scratch second;
-                               const ht_region region = bands.region(index);
+                               ht_region region = bands.region(index % bands.count());
+                               region.row += index / bands.count() * (reference_->rows() / experts);
                                work(index, region, scratch, second);
                                progress_.work_done += reference_->bytes_of(region);
                            });
     }
 
+    // `region` lies within one expert.
     ht_view read_other(const ht_region& region, Scratch& scratch, CodeCounts* codes) const {
-        if (!stored_) return other_->read(region, scratch).view;
-        const ht_view view = stored_->decode(region, scratch);
+        if (other_) return other_->read(region, scratch).view;
+        const uint64_t rows = stored_.front().rows();
+        const StoredWeight& weight = stored_[region.row / rows];
+        const ht_region of_one{region.row % rows, region.col, region.rows, region.cols};
+        const ht_view view = weight.decode(of_one, scratch);
         if (codes) {
-            const uint64_t bytes = stored_->plan().band_bytes(region.row, region.rows);
-            *codes = count_codes(*stored_, region, scratch.source.bytes().first(bytes), view);
+            const uint64_t bytes = weight.plan().band_bytes(of_one.row, of_one.rows);
+            *codes = count_codes(weight, of_one, scratch.source.bytes().first(bytes), view);
         }
-        stored_->plan().rotate(true, view, region.rows);
+        weight.plan().rotate(true, view, of_one.rows);
         return view;
     }
 
@@ -168,6 +189,7 @@ class PairJob {
             const WidenedBand band = reference_->read(region, scratch);
             std::copy_n(band.view.at, region.rows * cols_, whole.view().row(region.row));
         });
+        const float unit = make_moderate(whole.view());
         const TruncatedSvd svd = truncated_svd(whole, rank, seed);
         double in_directions = 0;
         for (double value : svd.values)
@@ -180,7 +202,7 @@ class PairJob {
             const ht_view after = read_other(region, scratch, nullptr);
             const float* before = whole.view().row(region.row);
             for (uint64_t i = 0; i < region.rows * cols_; ++i)
-                after.at[i] -= before[i];
+                after.at[i] = after.at[i] / unit - before[i];
             gemm_tile(1, {after.at, region.rows, cols_, cols_}, Op::plain, svd.right, Op::plain, 0,
                       error.view().block(region.row, 0, region.rows, rank));
         });
@@ -197,7 +219,7 @@ class PairJob {
     const Tensor* sampled_;
     std::shared_ptr<void> memory_;
     std::unique_ptr<WeightReader> reference_, other_;
-    std::unique_ptr<StoredWeight> stored_;  // instead of other_, where codes are to be counted
+    std::vector<StoredWeight> stored_;  // the experts of one that is quantized, instead of other_
     std::optional<LayerInputs> inputs_;
 };
 

@@ -73,6 +73,7 @@ struct Pipeline {
         MetadataForm metadata = MetadataForm::both;
         bool recipe = true;
         std::string target = "any";  // a loader's id: the plan warns of what it would refuse
+        std::string target_where;
     } output;
     struct ModelChoice {
         std::vector<std::string> profiles = {"auto"};              // {"auto"}, {"none"} or ids

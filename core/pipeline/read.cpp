@@ -94,6 +94,7 @@ class Reader {
         out.metadata = choice<MetadataForm>(output, *schema::find_key("output", "metadata"));
         out.recipe = output.flag("recipe");
         out.target = output.text("target");
+        out.target_where = output.where("target");
         if (out.layout != schema::find_key("output", "layout")->choices.front() &&
             out.metadata != MetadataForm::both)
             fail(Exit::usage, output.where("metadata"), "'metadata' has no meaning with layout = \"{}\"",

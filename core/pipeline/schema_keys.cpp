@@ -1,6 +1,7 @@
 #include <array>
 
 #include "core/pipeline/schema.hpp"
+#include "plugins/layouts.hpp"
 
 namespace halftone::schema {
 namespace {
@@ -56,7 +57,7 @@ std::span<const Key> keys() {
          .help = "begin another file before one grows beyond this; a larger tensor gets a file of its own",
          .example = R"(shard_size = "5GiB")"},
         {.section = "output", .name = "layout", .type = choice, .fallback = R"("comfyui")",
-         .choices = {"comfyui", "legacy", "bitsandbytes"},
+         .choices = {layout_names.begin(), layout_names.end()},
          .help = "which loaders' names and markers the stored layers get",
          .example = R"(layout = "legacy")"},
         {.section = "output", .name = "metadata", .type = choice, .fallback = R"("both")",
@@ -65,9 +66,9 @@ std::span<const Key> keys() {
          .example = R"(metadata = "tensor")"},
         {.section = "output", .name = "recipe", .type = boolean, .fallback = "true",
          .help = "write into the header how the file was made", .example = "recipe = false"},
-        {.section = "output", .name = "target", .type = choice, .fallback = R"("any")",
-         .choices = {"any", "comfyui", "comfyui-fork", "bitsandbytes"},
-         .help = "warn of what this loader would refuse; \"any\" warns of what nobody or not ComfyUI takes",
+        {.section = "output", .name = "target", .type = text, .fallback = R"("any")",
+         .help = "warn of what this loader would refuse: comfyui, comfyui-fork, bitsandbytes or another that "
+                 "loaders.toml describes; \"any\" warns of what nobody or not ComfyUI takes",
          .example = R"(target = "comfyui")", .in_recipe = false},
 
         {.section = "model", .name = "profile", .type = Type::plugins, .fallback = R"("auto")",

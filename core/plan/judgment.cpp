@@ -5,6 +5,7 @@
 
 #include "core/base/text.hpp"
 #include "core/tensor/dtype.hpp"
+#include "plugins/layouts.hpp"
 
 namespace halftone {
 namespace {
@@ -97,7 +98,7 @@ std::string alternatives(const Loader& loader, const StoredAs& stored, const Opt
             if (!holds(condition, stored, options)) settings.push_back(as_setting(condition));
         }
         if (!layout && stored.plan.source().dialect != HT_DIALECT_COMFY)
-            settings.push_back(as_setting({"layout", layout_name(HT_DIALECT_COMFY)}));
+            settings.push_back(as_setting({"layout", std::string(layout_name(HT_DIALECT_COMFY))}));
         if (settings.empty() || settings.size() > fewest) continue;
         if (settings.size() < fewest) choices.clear();
         fewest = settings.size();
@@ -112,12 +113,6 @@ std::string what_it_says(const Loader& loader, const std::string& label) {
     if (const size_t at = said.find("{}"); at != std::string::npos)
         said.replace(at, 2, text::printable(label));
     return said.empty() ? "" : fmt::format(" (\"{}\")", said);
-}
-
-void refuse(Judgment& judgment, std::string reason, std::string advice = "") {
-    judgment.taken = false;
-    judgment.reason = std::move(reason);
-    if (!advice.empty()) judgment.advice = std::move(advice);
 }
 
 // Whether the loader knows the label at all, if not with these options.
@@ -140,13 +135,13 @@ std::string why_not_taken(const Loader& loader, const StoredAs& stored, const Fo
 }
 
 void judge_layout(const Loader& loader, const StoredAs& stored, Judgment& judgment) {
-    const std::string layout = layout_name(stored.plan.source().dialect);
+    const std::string_view layout = layout_name(stored.plan.source().dialect);
     if (loader.reads_layout(layout)) return;
     const LabelCondition other{"layout", loader.layouts.front()};
-    refuse(judgment,
-           fmt::format("it is in the layout \"{}\", and {} reads {}", layout, loader.name,
-                       text::join(loader.layouts, " and ")),
-           judgment.advice.empty() ? "use " + as_setting(other) + ", with a format that it loads" : "");
+    judgment.refuse(
+        fmt::format("it is in the layout \"{}\", and {} reads {}", layout, loader.name,
+                    text::join(loader.layouts, " and ")),
+        judgment.advice.empty() ? "use " + as_setting(other) + ", with a format that it loads" : "");
 }
 
 void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& stored, const Options& options,
@@ -159,8 +154,7 @@ void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& sto
         const bool elsewhere =
             found.empty() && last != key.key && !marker_value(stored.configuration, last).empty();
         if (kept && !same_value(*kept, read))
-            return refuse(
-                judgment,
+            return judgment.refuse(
                 fmt::format("{} reads '{}' of the marker, which says {}{}, but what is stored has {} = {}",
                             loader.name, key.key, found.empty() ? "nothing, so that it takes " : "", read,
                             key.option, *kept),
@@ -168,23 +162,23 @@ void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& sto
                                         loader.name)
                           : "");
         if (!key.only.empty() && std::ranges::find(key.only, read) == key.only.end())
-            return refuse(judgment,
-                          fmt::format("{} works with {} {} only, and this layer has {}", loader.name, last,
-                                      text::join(key.only, " or "), read),
-                          key.option.empty() ? "" : "use " + as_setting({key.option, key.only.front()}));
+            return judgment.refuse(
+                fmt::format("{} works with {} {} only, and this layer has {}", loader.name, last,
+                            text::join(key.only, " or "), read),
+                key.option.empty() ? "" : "use " + as_setting({key.option, key.only.front()}));
     }
 }
 
 }  // namespace
 
-std::string unknown_dtype(const Loader& loader, ht_dtype dtype) {
-    return fmt::format("the reader of {} does not know the type {}", loader.name, dtype::name(dtype));
+void Judgment::refuse(std::string why, std::string instead) {
+    taken = false;
+    reason = std::move(why);
+    if (!instead.empty()) advice = std::move(instead);
 }
 
-std::string layout_name(ht_dialect dialect) {
-    return dialect == HT_DIALECT_LEGACY         ? "legacy"
-           : dialect == HT_DIALECT_BITSANDBYTES ? "bitsandbytes"
-                                                : "comfyui";
+std::string unknown_dtype(const Loader& loader, ht_dtype dtype) {
+    return fmt::format("the reader of {} does not know the type {}", loader.name, dtype::name(dtype));
 }
 
 std::string marker_value(const Json& configuration, const std::string& key) {
@@ -233,10 +227,10 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
         const std::string described = stored.plan.description().value("format", "");
         judgment.advice = alternatives(loader, stored, options);
         if (!row && described != stored.label && !described.empty())
-            refuse(judgment,
-                   fmt::format("its label is '{}', but what is stored is '{}'", stored.label, described));
+            judgment.refuse(
+                fmt::format("its label is '{}', but what is stored is '{}'", stored.label, described));
         else
-            refuse(judgment, why_not_taken(loader, stored, known));
+            judgment.refuse(why_not_taken(loader, stored, known));
         judge_layout(loader, stored, judgment);
         return judgment;
     }
@@ -244,17 +238,16 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
     judge_layout(loader, stored, judgment);
     for (const StoredTensor& tensor : stored.plan.stored())
         if (judgment.taken && !loader.knows_dtype(dtype::name(tensor.dtype)))
-            refuse(judgment, unknown_dtype(loader, tensor.dtype));
+            judgment.refuse(unknown_dtype(loader, tensor.dtype));
     if (stored.plan.description().empty()) return judgment;  // a plain tensor, that nobody need take apart
     if (judgment.taken && stored.plan.source().experts > 1 && !loader.experts)
-        refuse(judgment, fmt::format("{} takes no stacks of experts", loader.name));
+        judgment.refuse(fmt::format("{} takes no stacks of experts", loader.name));
     if (judgment.taken && keys) judge_keys(loader, *keys, stored, options, judgment);
     if (judgment.taken && stored.embedding && !loader.embeddings.empty() &&
         std::ranges::find(loader.embeddings, stored.label) == loader.embeddings.end())
-        refuse(judgment,
-               fmt::format("{} takes embedding tables as {} only, and this one for plain numbers",
-                           loader.name, text::join(loader.embeddings, ", ")),
-               "keep embeddings, or store them as one of these");
+        judgment.refuse(fmt::format("{} takes embedding tables as {} only, and this one for plain numbers",
+                                    loader.name, text::join(loader.embeddings, ", ")),
+                        "keep embeddings, or store them as one of these");
     return judgment;
 }
 

@@ -25,9 +25,9 @@ struct Judgment {
     std::string since, activations, hardware;  // of a layer that is taken
     std::string reason, advice;                // why it is refused, and what would not be
     std::vector<std::string> remarks;
-};
 
-std::string layout_name(ht_dialect);  // as [output] layout has it
+    void refuse(std::string why, std::string instead = "");  // without `instead` the advice stays
+};
 
 std::string unknown_dtype(const Loader&, ht_dtype);  // why a tensor is refused
 

@@ -23,10 +23,6 @@ bool is_one_number(const Shape& shape) {
     return element_count(shape).value_or(0) == 1;
 }
 
-bool has_free_shape(const StoredTensor& stored) {
-    return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
-}
-
 // What is wrong with one tensor of a layer, by what its format needs; the same text for every layer.
 std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t experts) {
     if (!tensor) return fmt::format("the file lacks its '{}'", stored.name);
@@ -99,9 +95,9 @@ class Check {
             Judgment judgment = judge(loaders_, loader_, stored);
             for (size_t i = 0; judgment.taken && i < matrix->parts.size(); ++i) {
                 const StoredTensor& needed = matrix->plan->stored()[i];
-                if (has_free_shape(needed)) continue;
+                if (may_differ_in_length(needed)) continue;
                 if (std::string fault = fault_of(needed, matrix->parts[i], matrix->experts()); !fault.empty())
-                    refuse(judgment, std::move(fault));
+                    judgment.refuse(std::move(fault));
             }
             return judgment;
         } catch (const Unrecognized& error) {
@@ -121,12 +117,6 @@ class Check {
         }
     }
 
-    static void refuse(Judgment& judgment, std::string reason, std::string advice = "") {
-        judgment.taken = false;
-        judgment.reason = std::move(reason);
-        judgment.advice = std::move(advice);
-    }
-
     // What the marker says, beside what counts.
     void check_marker(const QuantizedLayer& layer, Judgment& judgment) {
         if (!loader_.reads_layout("comfyui")) return;
@@ -135,8 +125,8 @@ class Check {
         const LayerMarker& marker = found->second;
         if (!layer.in_header) {
             if (marker.ends_in_nul)
-                refuse(judgment, "its marker ends in NUL bytes, which loaders' JSON readers refuse",
-                       "halftone run with this file as its input writes a clean one");
+                judgment.refuse("its marker ends in NUL bytes, which loaders' JSON readers refuse",
+                                "halftone run with this file as its input writes a clean one");
             return;
         }
         const Json in_marker = parsed(marker.text), in_header = parsed(layer.configuration);
@@ -160,8 +150,8 @@ class Check {
         for (const std::string& name : names) {
             const Tensor* tensor = checkpoint_->find(name);
             if (tensor && !loader_.knows_dtype(dtype::name(tensor->dtype)))
-                return refuse(judgment, fmt::format("its '{}': {}", name.substr(layer.name.size()),
-                                                    unknown_dtype(loader_, tensor->dtype)));
+                return judgment.refuse(fmt::format("its '{}': {}", name.substr(layer.name.size()),
+                                                   unknown_dtype(loader_, tensor->dtype)));
         }
     }
 

@@ -10,6 +10,7 @@
 #include "core/base/text.hpp"
 #include "core/pipeline/document.hpp"
 #include "core/tensor/dtype.hpp"
+#include "plugins/layouts.hpp"
 
 namespace halftone {
 namespace {
@@ -111,7 +112,7 @@ void read_loader(const Entry& entry, Loader& loader) {
     const Table table(entry.value, fmt::format("[loader.{}]", entry.key),
                       {"name", "layouts", "single_files", "experts", "dtypes", "marker_keys", "embeddings",
                        "metadata", "unknown_label", "remark"});
-    static const std::vector<std::string> layouts = {"comfyui", "legacy", "bitsandbytes"};
+    static const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
     loader.id = entry.key;
     if (loader.name.empty()) loader.name = entry.key;
     table.read("name", loader.name);
@@ -244,11 +245,7 @@ void Loaders::add(const std::string& toml, const std::string& name) {
                 std::vector<std::string> ids;
                 for (const auto& [id, loader] : loaders_)
                     ids.push_back(id);
-                refuse(Table(label, "[[label]]",
-                             {"loader", "label", "options", "takes", "since", "activations", "hardware",
-                              "remark", "keys"})
-                           .required("loader")
-                           .place,
+                refuse(label.find("loader")->value.place,
                        fmt::format("no [loader.{}] is known{}", text::printable(rule.loader, 60),
                                    text::did_you_mean(rule.loader, ids)));
             }
@@ -261,7 +258,7 @@ const Loader* Loaders::known(std::string_view id) const {
     return found == loaders_.end() ? nullptr : &found->second;
 }
 
-const Loader& Loaders::find(std::string_view id) const {
+const Loader& Loaders::find(std::string_view id, const std::string& where) const {
     if (loaders_.empty())
         throw Error(Exit::failed, os::utf8(installed_file()), "no such file, and so no loader is known",
                     "it belongs to the program's installation; --loaders FILE names another");
@@ -269,7 +266,7 @@ const Loader& Loaders::find(std::string_view id) const {
     std::vector<std::string> ids;
     for (const auto& [one, loader] : loaders_)
         ids.push_back(one);
-    throw Error(Exit::usage, "",
+    throw Error(Exit::usage, where,
                 fmt::format("no loader '{}' is known{}", text::printable(id), text::did_you_mean(id, ids)),
                 "known are " + text::join(ids, ", "));
 }

@@ -57,7 +57,8 @@ class Loaders {
     void add(const std::string& toml, const std::string& name);
 
     const Loader* known(std::string_view id) const;
-    const Loader& find(std::string_view id) const;  // Exit::usage with what was probably meant
+    // Exit::usage with what was probably meant; `where` the id was given.
+    const Loader& find(std::string_view id, const std::string& where = {}) const;
     const std::vector<LabelRule>& rules() const { return rules_; }  // later ones count more
 
   private:

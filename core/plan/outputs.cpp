@@ -58,7 +58,8 @@ PlannedOutput input_scale(const std::string& layer, ht_dialect dialect, const Me
 }  // namespace
 
 MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& prefix, const FormatPlan& plan,
-                                ht_dialect dialect, MetadataForm form, const WantedInputScale& scale) {
+                                ht_dialect dialect, MetadataForm form,
+                                const std::optional<MeasuredInputs>& scale) {
     MatrixOutputs result;
     for (size_t i = 0; i < plan.stored().size(); ++i) {
         const StoredTensor& stored = plan.stored()[i];
@@ -79,9 +80,7 @@ MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& pre
         result.outputs.push_back(
             constant(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, bytes_of(text)));
     }
-    const bool allowed = plan.facts().input_scale == HT_INPUT_SCALE_ALLOWED;
-    if (plan.facts().input_scale == HT_INPUT_SCALE_REQUIRED || (scale.wanted && allowed))
-        result.outputs.push_back(input_scale(layer, dialect, scale.measured));
+    if (scale) result.outputs.push_back(input_scale(layer, dialect, *scale));
     return result;
 }
 

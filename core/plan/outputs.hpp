@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,21 +9,15 @@
 
 namespace halftone {
 
-// Whether the pipeline and the profile want an input scale where the format allows one, and on what it is
-// measured; 1 if on nothing.
-struct WantedInputScale {
-    bool wanted = false;
-    MeasuredInputs measured;
-};
-
 // The output tensors of one quantized matrix: what the format stores, and what the host adds in the dialect
-// (the configuration as a tensor, the input scale). The weight comes first.
+// (the configuration as a tensor, the input scale). The weight comes first. `input_scale`: what it is
+// measured on, and 1 if that is nothing; without it there is none.
 struct MatrixOutputs {
     std::vector<PlannedOutput> outputs;
     std::vector<PlannedOutput> whole_file;  // claims with HT_SCOPE_FILE: equal ones of several layers merge
 };
 MatrixOutputs outputs_of_matrix(const std::string& layer, const std::string& prefix, const FormatPlan&,
-                                ht_dialect, MetadataForm, const WantedInputScale&);
+                                ht_dialect, MetadataForm, const std::optional<MeasuredInputs>& input_scale);
 
 // The tensor as it is, or narrowed to another float type (Origin::narrowed).
 PlannedOutput output_of_kept(const Tensor&, ht_dtype as);

@@ -8,15 +8,10 @@
 #include "core/base/text.hpp"
 #include "core/plan/recipe.hpp"
 #include "plugins/call.hpp"
+#include "plugins/layouts.hpp"
 
 namespace halftone {
 namespace {
-
-ht_dialect dialect_from(const std::string& layout) {
-    if (layout == "legacy") return HT_DIALECT_LEGACY;
-    if (layout == "bitsandbytes") return HT_DIALECT_BITSANDBYTES;
-    return HT_DIALECT_COMFY;
-}
 
 Checkpoint open_input(const Pipeline::Input& input) {
     if (!std::filesystem::exists(input.path))
@@ -49,9 +44,10 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
     std::ranges::copy(plan_.checkpoint->remarks(), std::back_inserter(plan_.warnings));
     plan_.pipeline = std::move(pipeline);
     effective_ = plan_.pipeline;
-    dialect_ = dialect_from(effective_.output.layout);
+    dialect_ = dialect_of_layout(effective_.output.layout).value();
     loaders_ = Loaders::standard();
-    if (effective_.output.target != "any") loaders_.find(effective_.output.target);
+    const Pipeline::Output& output = effective_.output;
+    if (output.target != "any") loaders_.find(output.target, output.target_where);
 
     primary_ = resolve(effective_.quantize.treatment);
     Treatment embeddings{.format = effective_.quantize.embeddings, .optimizer = {}};
@@ -232,7 +228,7 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     result.reason = result.plan->remark();
     MatrixOutputs outputs =
         outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
-                          wanted_input_scale(layer, treatment, *result.plan, flags));
+                          input_scale(layer, treatment, *result.plan, flags));
     result.outputs = std::move(outputs.outputs);
     for (PlannedOutput& claim : new_file_claims(std::move(outputs.whole_file), layer))
         result.outputs.push_back(std::move(claim));

@@ -56,8 +56,8 @@ class Planner {
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void learn(PlannedTensor&, const std::string& layer, const ResolvedTreatment&);
     void count();
-    WantedInputScale wanted_input_scale(const std::string& layer, const ResolvedTreatment&, const FormatPlan&,
-                                        uint32_t verdict_flags);
+    std::optional<MeasuredInputs> input_scale(const std::string& layer, const ResolvedTreatment&,
+                                              const FormatPlan&, uint32_t verdict_flags);
     void judge_for_loaders(const std::string& layer, const ResolvedTreatment&, const FormatPlan&);
     void add_loader_warnings();
     void add_collected_warnings();

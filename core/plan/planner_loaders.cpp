@@ -11,28 +11,24 @@ namespace {
 
 constexpr std::string_view most_common = "comfyui";  // of loaders; what it refuses is worth a word to anybody
 
-std::string matrices(uint64_t count) {
-    return text::grouped(count) + (count == 1 ? " matrix" : " matrices");
-}
-
 }  // namespace
 
-WantedInputScale Planner::wanted_input_scale(const std::string& layer, const ResolvedTreatment& treatment,
-                                             const FormatPlan& plan, uint32_t flags) {
-    WantedInputScale result;
-    result.wanted = treatment.input_scale == InputScale::always ||
-                    (treatment.input_scale == InputScale::automatic && (flags & HT_VERDICT_INPUT_SCALE) != 0);
+std::optional<MeasuredInputs> Planner::input_scale(const std::string& layer,
+                                                   const ResolvedTreatment& treatment, const FormatPlan& plan,
+                                                   uint32_t flags) {
+    const bool wanted =
+        treatment.input_scale == InputScale::always ||
+        (treatment.input_scale == InputScale::automatic && (flags & HT_VERDICT_INPUT_SCALE) != 0);
     const int32_t may = plan.facts().input_scale;
-    result.wanted = result.wanted && plan.source().experts == 1;  // for stacks loaders look for none
-    const bool written = may == HT_INPUT_SCALE_REQUIRED || (result.wanted && may == HT_INPUT_SCALE_ALLOWED);
+    const bool of_stack = plan.source().experts > 1;  // for these loaders look for none, unless they need one
+    if (may != HT_INPUT_SCALE_REQUIRED && (may != HT_INPUT_SCALE_ALLOWED || !wanted || of_stack))
+        return std::nullopt;
     const float most = plan.facts().activation_max;
-    if (!written || !(most > 0) || plan_.pipeline.input.statistics.empty()) return result;
+    if (!(most > 0) || plan_.pipeline.input.statistics.empty()) return MeasuredInputs();
     const Learning::Inputs inputs = learning_.inputs_of(layer, plan.source().cols);
-    if (inputs.rows)
-        result.measured = {inputs.file, inputs.rows, most};
-    else
-        ++unmeasured_;
-    return result;
+    if (inputs.rows) return MeasuredInputs{inputs.file, inputs.rows, most};
+    ++unmeasured_;
+    return MeasuredInputs();
 }
 
 void Planner::judge_for_loaders(const std::string& layer, const ResolvedTreatment& treatment,
@@ -71,10 +67,11 @@ void Planner::add_loader_warnings() {
     for (const LoaderWarning& warning : loader_warnings_)
         plan_.warnings.push_back(warning.before.empty()
                                      ? warning.after
-                                     : warning.before + matrices(warning.matrices) + warning.after);
+                                     : warning.before + text::plural(warning.matrices, "matrix", "matrices") +
+                                           warning.after);
     if (unmeasured_ > 0)
         plan_.warnings.push_back(fmt::format("the input scales of {} are 1: no activations in {}",
-                                             matrices(unmeasured_),
+                                             text::plural(unmeasured_, "matrix", "matrices"),
                                              os::utf8(plan_.pipeline.input.statistics.filename())));
     const Pipeline::Output& output = plan_.pipeline.output;
     const Loader* target = output.target == "any" ? nullptr : loaders_.known(output.target);

@@ -28,11 +28,6 @@ bool belongs_to(std::string_view rest) {
     return rest.find('.') == std::string_view::npos || rest.starts_with(nested);
 }
 
-// Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
-bool may_differ_in_length(const StoredTensor& stored) {
-    return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
-}
-
 // Experts may share a scale, but not their codes.
 bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t experts) {
     return tensor.bytes == stored.bytes * experts ||
@@ -48,6 +43,10 @@ std::string advice_of(const std::vector<Unrecognized::Answer>& answers) {
 }
 
 }  // namespace
+
+bool may_differ_in_length(const StoredTensor& stored) {
+    return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
+}
 
 Unrecognized::Unrecognized(const QuantizedLayer& layer, std::vector<Answer> answers)
     : Error(Exit::input, layer.name,

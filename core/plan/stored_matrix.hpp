@@ -25,6 +25,9 @@ struct StoredMatrix {
     uint64_t held_bytes() const;  // of memory while it is read: companions and grid
 };
 
+// Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
+bool may_differ_in_length(const StoredTensor&);
+
 // No format can read a layer.
 class Unrecognized : public Error {
   public:

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/base/text.hpp"
-#include "core/report/plural.hpp"
 
 namespace halftone {
 namespace {
@@ -48,7 +47,7 @@ std::string group_text(const Group& group) {
     const LayerVerdict& one = *group.first;
     const Judgment& judgment = one.judgment;
     std::string text =
-        fmt::format("{}: {}", judgment.taken ? "taken" : "refused", plural(group.layers, "layer"));
+        fmt::format("{}: {}", judgment.taken ? "taken" : "refused", text::plural(group.layers, "layer"));
     if (!one.label.empty()) text += fmt::format(" labelled '{}'", harmless(one.label));
     if (!one.format.empty()) text += fmt::format(" ({})", one.format);
     if (judgment.taken && !judgment.since.empty()) text += ", since " + judgment.since;
@@ -76,13 +75,13 @@ std::string verdict_text(const LoaderCheck& check, const Loader& loader) {
     if (check.passed()) return fmt::format("{} would take every tensor\n", loader.name);
     std::vector<std::string> refused;
     if (const uint64_t layers = check.refused_layers())
-        refused.push_back(
-            fmt::format("{} of {}", text::grouped(layers), plural(check.layers.size(), "quantized layer")));
+        refused.push_back(fmt::format("{} of {}", text::grouped(layers),
+                                      text::plural(check.layers.size(), "quantized layer")));
     const auto of_file = [](const Obstacle& one) { return one.where.empty(); };
     const auto whole = static_cast<uint64_t>(std::ranges::count_if(check.obstacles, of_file));
     if (whole > 0) refused.push_back("the file as a whole");
     if (const uint64_t others = check.obstacles.size() - whole)
-        refused.push_back(plural(others, "other tensor"));
+        refused.push_back(text::plural(others, "other tensor"));
     return fmt::format("{} would refuse {}\n", loader.name, text::join(refused, ", "));
 }
 
@@ -98,7 +97,7 @@ std::string check_text(const LoaderCheck& check, const Loader& loader) {
     for (const Group& group : grouped(check))
         text += group_text(group);
     if (check.layers.empty()) text += "no quantized layers\n";
-    text += fmt::format("beside them: {}\n", plural(check.other_tensors, "tensor"));
+    text += fmt::format("beside them: {}\n", text::plural(check.other_tensors, "tensor"));
     for (const std::string& remark : check.remarks)
         text += "note: " + harmless(remark) + "\n";
     if (!loader.remark.empty() && !check.layers.empty()) text += "note: " + loader.remark + "\n";

@@ -7,7 +7,6 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
-#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone {
@@ -152,11 +151,11 @@ std::string compare_table(const Comparison& comparison, const CompareTableSettin
         const bool all = fit_columns(table, settings.width);
         text = table.text(settings.width) + (all ? "\n" : "(more columns in a wider terminal)\n\n");
     }
-    text += plural(comparison.tensors.size(), "tensor") + " compared";
+    text += text::plural(comparison.tensors.size(), "tensor") + " compared";
     if (rows < comparison.tensors.size()) text += fmt::format(", the worst {} shown", rows);
     text += fmt::format("; {} identical\n", text::grouped(comparison.identical));
     if (comparison.total.nonfinite > 0)
-        text += plural(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
+        text += text::plural(comparison.total.nonfinite, "value") + " on one side NaN or infinite\n";
     list(text, "only in the reference", comparison.only_in_reference);
     list(text, "only in the other", comparison.only_in_other);
     list(text, "not comparable", comparison.incomparable);
@@ -239,7 +238,7 @@ std::vector<std::string> broken_bounds(const Comparison& comparison,
         }
         if (worst)
             broken.push_back(fmt::format("{} of {}: {} {} {:.6g}, the worst {} with {:.6g}", count,
-                                         plural(comparison.tensors.size(), "tensor"), bound.figure,
+                                         text::plural(comparison.tensors.size(), "tensor"), bound.figure,
                                          figure.more_is_better ? "below" : "above", bound.bound,
                                          text::printable(worst->name), worst_value));
     }

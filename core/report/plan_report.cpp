@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "core/base/text.hpp"
-#include "core/report/plural.hpp"
 #include "core/report/table.hpp"
 
 namespace halftone {
@@ -43,7 +42,7 @@ std::string percent(uint64_t part, uint64_t whole) {
 
 std::string totals_text(const Plan& plan) {
     const PlanTotals& totals = plan.totals;
-    std::string text = fmt::format("{}: {} quantized, {} kept", plural(plan.tensors.size(), "tensor"),
+    std::string text = fmt::format("{}: {} quantized, {} kept", text::plural(plan.tensors.size(), "tensor"),
                                    text::grouped(totals.quantized), text::grouped(totals.kept));
     if (totals.cast) text += fmt::format(", {} narrowed", text::grouped(totals.cast));
     if (totals.removed) text += fmt::format(", {} removed", text::grouped(totals.removed));
@@ -55,7 +54,7 @@ std::string totals_text(const Plan& plan) {
                             8.0 * static_cast<double>(totals.quantized_after) /
                                 static_cast<double>(totals.elements_quantized));
     for (const auto& [remark, count] : totals.remarks)
-        text += fmt::format("{} {} {}\n", text::grouped(count), count == 1 ? "matrix" : "matrices", remark);
+        text += fmt::format("{} {}\n", text::plural(count, "matrix", "matrices"), remark);
     if (!totals.kept_by_reason.empty()) text += "kept: " + commonest_reasons(plan, 8) + "\n";
     if (totals.bf16_would_save)
         text += fmt::format("[output] kept = \"bf16\" would save {}\n", text::bytes(totals.bf16_would_save));

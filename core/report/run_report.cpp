@@ -14,10 +14,6 @@ double gigabytes_per_second(const Plan& plan, double seconds) {
     return seconds > 0 ? static_cast<double>(plan.totals.bytes_before) / seconds / 1e9 : 0;
 }
 
-std::string matrices(uint64_t n) {
-    return text::grouped(n) + (n == 1 ? " matrix" : " matrices");
-}
-
 // "learned the rounding of 56 matrices: projected error 0.34, squared error 1.02 of round to nearest's (root
 // mean square and mean over matrices)"
 std::string learned_line(const std::vector<LearnedOutcome>& learned) {
@@ -33,7 +29,7 @@ std::string learned_line(const std::vector<LearnedOutcome>& learned) {
         "learned the rounding of {}: on average {:.3f} of round to nearest's error in what was minimized, "
         "{:.3f} "
         "of its squared error",
-        matrices(learned.size()), std::sqrt(objective / n), squared / n);
+        text::plural(learned.size(), "matrix", "matrices"), std::sqrt(objective / n), squared / n);
     if (unimproved > 0) line += fmt::format("; {} stay rounded to nearest", unimproved);
     return line + "\n";
 }
@@ -44,7 +40,8 @@ std::string run_summary(const Plan& plan, const RunFigures& figures) {
     std::string text = plan_overview(plan);
     if (!figures.outcome.learned.empty()) text += learned_line(figures.outcome.learned);
     for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
-        text += fmt::format("the CPU rounded {} to nearest, since {}\n", matrices(count), reason);
+        text += fmt::format("the CPU rounded {} to nearest, since {}\n",
+                            text::plural(count, "matrix", "matrices"), reason);
     if (figures.verification) text += "read back: " + verify_summary(*figures.verification);
     text += fmt::format("took {} on {} threads, {:.2f} GB/s", text::duration(figures.seconds),
                         figures.threads, gigabytes_per_second(plan, figures.seconds));

@@ -8,7 +8,6 @@
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/measures.hpp"
-#include "core/report/plural.hpp"
 
 namespace halftone {
 namespace {
@@ -32,10 +31,11 @@ Json number(double value) {
 }  // namespace
 
 std::string verify_summary(const Verification& verification) {
-    std::string summary = plural(verification.tensors, "tensor");
+    std::string summary = text::plural(verification.tensors, "tensor");
     if (!verification.layers.empty())
-        summary += fmt::format(", {} decoded: {}", plural(verification.layers.size(), "quantized layer"),
-                               listed_formats(verification));
+        summary +=
+            fmt::format(", {} decoded: {}", text::plural(verification.layers.size(), "quantized layer"),
+                        listed_formats(verification));
     summary += "\n";
     if (verification.compared) {
         summary += fmt::format("against the input: {} copied, {} cast, {} left out on purpose",
@@ -50,9 +50,10 @@ std::string verify_summary(const Verification& verification) {
         summary += "\n";
     }
     if (verification.recorded > 0)
-        summary += fmt::format("compared with the report: {}\n", plural(verification.recorded, "error"));
+        summary +=
+            fmt::format("compared with the report: {}\n", text::plural(verification.recorded, "error"));
     if (verification.findings.empty()) return summary + "nothing is wrong\n";
-    return summary + fmt::format("{}:\n{}", plural(verification.findings.size(), "finding"),
+    return summary + fmt::format("{}:\n{}", text::plural(verification.findings.size(), "finding"),
                                  findings_text(verification.findings));
 }
 

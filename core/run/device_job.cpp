@@ -139,8 +139,6 @@ class DeviceJob {
     }
 
     void write() {
-        const uint32_t file = planned_.outputs.front().file;
-        const uint64_t offset = weight_offset(planned_, expert_);
         const uint64_t total = format_.weight_bytes();
         for (DeviceBuffer& one : lane_.staging)
             one.grow(lane_.device, staging_bytes, DeviceBuffer::Place::pinned);
@@ -155,8 +153,8 @@ class DeviceJob {
             stream_.wait();
             copy(i + 1);
             const uint64_t from = i * staging_bytes;
-            output_.write(file, offset + from,
-                          {lane_.staging[i % 2].data(), std::min(staging_bytes, total - from)});
+            write_codes(planned_, expert_, from,
+                        {lane_.staging[i % 2].data(), std::min(staging_bytes, total - from)}, output_);
         }
         stream_.wait();
     }

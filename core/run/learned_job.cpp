@@ -67,13 +67,11 @@ Judge make_judge(const PlannedLearning& learning, const FormatPlan& format) {
 
 void write(const PlannedTensor& planned, uint64_t expert, const RoundingResult& result,
            const Output& output) {
-    const uint32_t file = planned.outputs.front().file;
-    const uint64_t offset = weight_offset(planned, expert);
     constexpr uint64_t piece = 1u << 20;
     const std::span<const std::byte> codes = result.codes.bytes();
     each_tile(pieces(codes.size(), piece), [&](uint64_t i) {
         const uint64_t from = i * piece;
-        output.write(file, offset + from, codes.subspan(from, std::min(piece, codes.size() - from)));
+        write_codes(planned, expert, from, codes.subspan(from, std::min(piece, codes.size() - from)), output);
     });
     write_companions(planned, expert, result.grid, output);
 }

@@ -88,8 +88,7 @@ class QuantizeJob {
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
         const auto band = Scratch::sized(scratch.encoded, format_.band_bytes(region.row, region.rows));
         format_.encode(grid_, region, view, band);
-        output_.write(planned_.outputs.front().file,
-                      weight_offset(planned_, expert_) + format_.band_offset(region.row), band);
+        write_codes(planned_, expert_, format_.band_offset(region.row), band, output_);
     }
 
     const Plan& plan_;
@@ -120,8 +119,10 @@ void quantize(const Plan& plan, const PlannedTensor& planned, uint64_t expert, c
     }
 }
 
-uint64_t weight_offset(const PlannedTensor& planned, uint64_t expert) {
-    return planned.outputs.front().offset + expert * planned.plan->weight_bytes();
+void write_codes(const PlannedTensor& planned, uint64_t expert, uint64_t from,
+                 std::span<const std::byte> codes, const Output& output) {
+    const PlannedOutput& weight = planned.outputs.front();
+    output.write(weight.file, weight.offset + expert * planned.plan->weight_bytes() + from, codes);
 }
 
 void write_companions(const PlannedTensor& planned, uint64_t expert, const Grid& grid, const Output& output) {

@@ -9,8 +9,9 @@ namespace halftone {
 // Makes one quantized matrix with its companions; of a stack of experts, that of one.
 void quantize(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&, Progress&);
 
-// Where the codes of an expert begin, in the file of the weight.
-uint64_t weight_offset(const PlannedTensor&, uint64_t expert);
+// Some of the codes of an expert, `from` so many bytes after its first.
+void write_codes(const PlannedTensor&, uint64_t expert, uint64_t from, std::span<const std::byte>,
+                 const Output&);
 
 // The companions and constant tensors beside a written weight.
 void write_companions(const PlannedTensor&, uint64_t expert, const Grid&, const Output&);

@@ -7,18 +7,26 @@
 
 namespace halftone {
 
+void each_band(const Checkpoint& file, const Tensor& tensor,
+               const std::function<void(uint64_t row, std::span<const float> values)>& band) {
+    constexpr uint64_t at_once = 64;
+    const uint64_t rows = tensor.shape[0], cols = tensor.shape[1];
+    const std::unique_ptr<WeightReader> reader = open_reader(file, tensor, cols);
+    Scratch scratch;
+    for (uint64_t row = 0; row < rows; row += at_once) {
+        const ht_region region{row, 0, std::min(at_once, rows - row), cols};
+        const WidenedBand widened = reader->read(region, scratch);
+        if (widened.nonfinite > 0)
+            fail(Exit::input, tensor.name, "{} values are NaN or infinite", widened.nonfinite);
+        band(row, {widened.view.at, region.rows * cols});
+    }
+}
+
 Matrix read_matrix(const Checkpoint& file, const Tensor& tensor) {
     Matrix result(tensor.shape[0], tensor.shape[1]);
-    const std::unique_ptr<WeightReader> reader = open_reader(file, tensor, result.cols());
-    Scratch scratch;
-    constexpr uint64_t at_once = 64;
-    for (uint64_t row = 0; row < result.rows(); row += at_once) {
-        const uint64_t rows = std::min(at_once, result.rows() - row);
-        const WidenedBand band = reader->read({row, 0, rows, result.cols()}, scratch);
-        if (band.nonfinite > 0)
-            fail(Exit::input, tensor.name, "{} values are NaN or infinite", band.nonfinite);
-        std::copy_n(band.view.at, rows * result.cols(), result.view().row(row));
-    }
+    each_band(file, tensor, [&](uint64_t row, std::span<const float> values) {
+        std::ranges::copy(values, result.view().row(row));
+    });
     return result;
 }
 

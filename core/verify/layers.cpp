@@ -8,13 +8,11 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/text.hpp"
-#include "core/checkpoint/layer_configuration.hpp"
 #include "core/compare/layer_output.hpp"
 
 namespace halftone {
 namespace {
 
-constexpr const char* header_key = "_quantization_metadata";
 constexpr std::string_view marker_suffix = ".comfy_quant", weight_suffix = ".weight";
 
 // Without an order of members: what two texts say.
@@ -57,32 +55,28 @@ class LayerChecks {
 
     void read_header() {
         for (const CheckpointFile& file : checkpoint_->files()) {
-            const auto entry = std::ranges::find(file.metadata, header_key, &Metadata::value_type::first);
+            const auto entry =
+                std::ranges::find(file.metadata, quantization_metadata_key, &Metadata::value_type::first);
             if (entry == file.metadata.end()) continue;
             const auto whole = Unordered::parse(entry->second, nullptr, /*allow_exceptions=*/false);
             if (!whole.is_object() || !whole.contains("layers") || !whole["layers"].is_object()) {
-                findings_.add(os::utf8(file.path), "its '{}' names no layers", header_key);
+                findings_.add(os::utf8(file.path), "its '{}' names no layers", quantization_metadata_key);
                 continue;
             }
             for (const auto& [layer, configuration] : whole["layers"].items()) {
                 header_.insert_or_assign(layer, configuration);
                 if (!has_weight(layer))
                     findings_.add(layer, "has an entry in the header's '{}', but there is no tensor '{}{}'",
-                                  header_key, text::printable(layer), weight_suffix);
+                                  quantization_metadata_key, text::printable(layer), weight_suffix);
             }
         }
     }
 
     void read_markers() {
-        for (const Tensor& tensor : checkpoint_->tensors()) {
-            if (!tensor.name.ends_with(marker_suffix) || tensor.bytes > largest_configuration) continue;
-            const std::vector<std::byte> bytes = checkpoint_->read_all(tensor);
-            const auto* const text = reinterpret_cast<const char*>(bytes.data());
+        for (const LayerMarker& marker : layer_markers(*checkpoint_)) {
             // What is no JSON is told where the layer is recognized.
-            auto marker = Unordered::parse(text, text + bytes.size(), nullptr, /*allow_exceptions=*/false);
-            if (!marker.is_discarded())
-                markers_.emplace(tensor.name.substr(0, tensor.name.size() - marker_suffix.size()),
-                                 std::move(marker));
+            auto told = Unordered::parse(marker.text, nullptr, /*allow_exceptions=*/false);
+            if (!told.is_discarded()) markers_.emplace(marker.layer, std::move(told));
         }
     }
 

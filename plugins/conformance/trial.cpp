@@ -12,6 +12,7 @@
 
 #include "core/base/error.hpp"
 #include "plugins/call.hpp"
+#include "plugins/layouts.hpp"
 
 namespace halftone::conformance {
 
@@ -67,10 +68,6 @@ const char* dtype_name(ht_dtype dtype) {
            : dtype == HT_DTYPE_F16 ? "F16"
            : dtype == HT_DTYPE_F64 ? "F64"
                                    : "F32";
-}
-
-const char* dialect_name(ht_dialect dialect) {
-    return dialect == HT_DIALECT_LEGACY ? "legacy" : dialect == HT_DIALECT_COMFY ? "comfyui" : "bitsandbytes";
 }
 
 }  // namespace
@@ -154,7 +151,7 @@ std::vector<Matrix> Trial::probes() {
 std::string circumstances(const MatrixSource& source, const OptionValues& options) {
     const std::string given = options.summary();
     return fmt::format("{} x {}, {}, {} layout, {}", source.rows, source.cols, dtype_name(source.dtype),
-                       dialect_name(source.dialect), given.empty() ? "default options" : given);
+                       layout_name(source.dialect), given.empty() ? "default options" : given);
 }
 
 std::string Trial::circumstances() const {

@@ -52,7 +52,7 @@ class Check : public testing::Test {
         for (const std::string& word : words)
             EXPECT_NE(finished.out.find(word), std::string::npos) << word << " in:\n" << finished.out;
     }
-    void run(const std::string& quantize, const std::string& output = "", const std::string& input = "") {
+    void attempt(const std::string& quantize, const std::string& output, const std::string& input = "") {
         write_checkpoint(folder_ / "plain.safetensors",
                          {random_tensor("blocks.0.proj.weight", HT_DTYPE_BF16, {256, 256}, 1),
                           random_tensor("blocks.0.proj.bias", HT_DTYPE_BF16, {256}, 2)});
@@ -61,6 +61,9 @@ class Check : public testing::Test {
                                            "[model]\nprofile = \"none\"\n[quantize]\n" + quantize);
         last_ = halftone({"run", (folder_ / "p.toml").string()},
                          {.environment = {{"XDG_CONFIG_HOME", folder_.path().string()}}, .meanwhile = {}});
+    }
+    void run(const std::string& quantize, const std::string& output = "", const std::string& input = "") {
+        attempt(quantize, output, input);
         ASSERT_EQ(last_.code, 0) << last_.err;
     }
 
@@ -293,6 +296,24 @@ TEST_F(Target, ALoaderOfAnotherLayoutIsToldSo) {
 TEST_F(Target, ShardsAreWarnedOf) {
     const std::string said = warnings("format = \"fp8\"\n", "target = \"comfyui\"\nshard_size = \"64KiB\"\n");
     EXPECT_NE(said.find("comfyui reads single files only, and the output has "), std::string::npos) << said;
+}
+
+TEST_F(Target, MayBeALoaderThatTheUserDescribes) {
+    std::filesystem::create_directory(folder_ / "halftone");
+    write_text(folder_ / "halftone" / "loaders.toml",
+               "[loader.mine]\nlayouts = [\"comfyui\"]\n"
+               "[[label]]\nloader = \"mine\"\nlabel = \"int8_blockwise\"\ntakes = true\n");
+    EXPECT_EQ(warnings("format = \"int8\"\n", "target = \"mine\"\n"), "");
+    const std::string said = warnings("format = \"fp8\"\n", "target = \"mine\"\n");
+    EXPECT_NE(said.find("mine refuses 'float8_e4m3fn'"), std::string::npos) << said;
+}
+
+TEST_F(Target, OfAnUnknownLoaderTheKeyIsNamed) {
+    attempt("format = \"fp8\"\n", "target = \"comfyiu\"\n");
+    EXPECT_EQ(last_.code, 2);
+    EXPECT_NE(last_.err.find("p.toml:"), std::string::npos) << last_.err;
+    EXPECT_NE(last_.err.find("no loader 'comfyiu' is known; did you mean 'comfyui'?"), std::string::npos)
+        << last_.err;
 }
 
 class InputScales : public Check {

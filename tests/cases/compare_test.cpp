@@ -1,6 +1,7 @@
 // The command that measures one checkpoint against another.
 
 #include <cmath>
+#include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
 
@@ -109,6 +110,26 @@ TEST_F(Compare, FiguresDoNotDependOnThreadsOrMemory) {
     const Json reference = compared("plain", "coded", {"--threads", "1"});
     EXPECT_EQ(compared("plain", "coded", {"--threads", "7"}), reference);
     EXPECT_EQ(compared("plain", "coded", {"--memory", "64MiB"}), reference);
+}
+
+TEST_F(Compare, ProjectedErrorsHaveNoUnit) {
+    const NewTensor plain = random_tensor("x.weight", HT_DTYPE_F32, {192, 320}, 1);
+    std::vector<float> before(plain.bytes.size() / sizeof(float));
+    std::memcpy(before.data(), plain.bytes.data(), plain.bytes.size());
+    std::vector<double> projected;
+    for (const int exponent : {0, 130, -100}) {  // weights of 0.02, of 3e37 and of 2e-32
+        std::vector<float> scaled, other;
+        for (const float value : before) {
+            scaled.push_back(std::ldexp(value, exponent));
+            other.push_back(std::ldexp(value + std::ldexp(1.0f, -12), exponent));
+        }
+        write("a", {float_tensor("x.weight", HT_DTYPE_F32, {192, 320}, scaled)});
+        write("b", {float_tensor("x.weight", HT_DTYPE_F32, {192, 320}, other)});
+        projected.push_back(compared("a", "b")["tensors"][0]["projected"].get<double>());
+    }
+    EXPECT_GT(projected[0], 1e-4);
+    EXPECT_NEAR(projected[1], projected[0], 1e-5 * projected[0]);
+    EXPECT_NEAR(projected[2], projected[0], 1e-5 * projected[0]);
 }
 
 TEST_F(Compare, MissingAndIncomparableTensorsAreListed) {

@@ -43,7 +43,7 @@ class Experts : public testing::Test {
     Finished run(const std::string& from, const std::string& to, const std::string& quantize) {
         write_text(folder_ / "p.toml", "[input]\npath = \"" + from + "\"\n[output]\npath = \"" + to +
                                            "\"\n[model]\nprofile = \"none\"\n[quantize]\n" + quantize);
-        return halftone({"run", (folder_ / "p.toml").string()});
+        return halftone({"run", (folder_ / "p.toml").string(), "--force"});
     }
     Checkpoint open(const std::string& name) { return Checkpoint::open(folder_ / name); }
 
@@ -94,6 +94,29 @@ TEST_F(Experts, AreStackedInEveryLayoutThatLoadersKnow) {
         const Finished compared = halftone({"compare", (folder_ / "in.safetensors").string(),
                                             (folder_ / out).string(), "--fail-above", "relmse=0.03"});
         EXPECT_EQ(compared.code, 0) << compared.out << compared.err;
+    }
+}
+
+TEST_F(Experts, HaveTheirCodesCounted) {
+    for (const std::string quantize : {"format = \"int8\"\nscaling = \"row\"\n", "format = \"nvfp4\"\n"}) {
+        SCOPED_TRACE(quantize);
+        ASSERT_EQ(run("in.safetensors", "out.safetensors", quantize).code, 0);
+        const Finished done = halftone({"compare", (folder_ / "in.safetensors").string(),
+                                        (folder_ / "out.safetensors").string(), "--json"});
+        ASSERT_EQ(done.code, 0) << done.err;
+        double saturated = 0, entropy = 0, of_singles = 0, least_entropy = 8;
+        for (const Json& one : Json::parse(done.out)["tensors"]) {
+            if (one["name"] == stack) {
+                saturated = one["saturated"].get<double>();
+                entropy = one["entropy"].get<double>();
+            } else {
+                of_singles += one["saturated"].get<double>() / experts;
+                least_entropy = std::min(least_entropy, one["entropy"].get<double>());
+            }
+        }
+        EXPECT_GT(saturated, 0);
+        EXPECT_NEAR(saturated, of_singles, 1e-9);
+        EXPECT_GE(entropy, least_entropy);
     }
 }
 

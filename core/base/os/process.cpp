@@ -59,6 +59,14 @@ uint64_t page_size() {
     return static_cast<uint64_t>(std::max(1L, ::sysconf(_SC_PAGESIZE)));
 }
 
+// The XDG rules: a relative path is to be ignored.
+std::filesystem::path user_folder(const char* variable, const char* below_home) {
+    if (const auto folder = environment(variable); folder && folder->starts_with('/')) return *folder;
+    if (const auto home = environment("HOME"); home && home->starts_with('/'))
+        return std::filesystem::path(*home) / below_home;
+    return {};
+}
+
 }  // namespace
 
 std::filesystem::path executable() {
@@ -71,19 +79,11 @@ std::filesystem::path executable() {
 }
 
 std::filesystem::path user_config_folder() {
-    if (const auto folder = environment("XDG_CONFIG_HOME"); folder && folder->starts_with('/'))
-        return *folder;
-    if (const auto home = environment("HOME"); home && home->starts_with('/'))
-        return std::filesystem::path(*home) / ".config";
-    return {};
+    return user_folder("XDG_CONFIG_HOME", ".config");
 }
 
 std::filesystem::path user_data_folder() {
-    // The XDG rules: a relative path is to be ignored.
-    if (const auto folder = environment("XDG_DATA_HOME"); folder && folder->starts_with('/')) return *folder;
-    if (const auto home = environment("HOME"); home && home->starts_with('/'))
-        return std::filesystem::path(*home) / ".local/share";
-    return {};
+    return user_folder("XDG_DATA_HOME", ".local/share");
 }
 
 std::optional<std::string> environment(const char* name) {

@@ -5,11 +5,10 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
-#include "core/cli/arguments.hpp"
+#include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/cli/synth/describe.hpp"
 #include "core/cli/synth/model.hpp"
-#include "core/report/plural.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -22,13 +21,13 @@ void declare(Arguments& arguments) {
     arguments.operand("FILE", false, "with --describe: the checkpoint to measure")
         .option("family", "NAME", "whose names and shapes: flux, t5xxl (see --list)")
         .option("layers", "N", "repeated blocks (default: as many as the real model has)")
-        .option("scale", "SCALE", "tiny, small or full size (default tiny)")
-        .option("dtype", "TYPE", "bf16, f16 or f32 (default bf16)")
-        .option("seed", "N", "another seed makes other weights (default 1)")
+        .option("scale", "SCALE", "tiny, small or full size (default tiny)");
+    add_dtype_argument(arguments);
+    arguments.option("seed", "N", "another seed makes other weights (default 1)")
         .option("output,o", "FILE", "the file to write")
         .flag("force", "replace the file if it exists")
         .option("shard-size", "SIZE", "write several files of at most this size, and their index")
-        .option("threads", "N", "default: one for each processor")
+        .option("threads", "N", "threads to use; default: one a processor")
         .flag("no-progress", "no progress while writing")
         .flag("list", "list the families and how large they are")
         .flag("describe", "tell the matrices' statistics: what a model would get, or measured in FILE");
@@ -50,16 +49,9 @@ ModelChoice choice_from(const Arguments& arguments) {
         arguments.choice("scale", {scale_names.begin(), scale_names.end()}, std::string(scale_names[0])));
     choice.layers =
         static_cast<unsigned>(arguments.number("layers", 1, most_layers).value_or(choice.family->layers));
-    const std::string dtype = arguments.choice("dtype", {"bf16", "f16", "f32"}, "bf16");
-    choice.dtype = dtype == "bf16" ? HT_DTYPE_BF16 : dtype == "f16" ? HT_DTYPE_F16 : HT_DTYPE_F32;
+    choice.dtype = dtype_from(arguments);
     choice.seed = arguments.number("seed", 0, UINT64_MAX).value_or(1);
     return choice;
-}
-
-Workers::Settings workers_from(const Arguments& arguments) {
-    Workers::Settings settings;
-    settings.threads = static_cast<unsigned>(arguments.number("threads", 1, 1024).value_or(0));
-    return settings;
 }
 
 int describe(Context& context, const Arguments& arguments) {
@@ -70,16 +62,14 @@ int describe(Context& context, const Arguments& arguments) {
     }
     if (arguments.has("family"))
         refuse("--describe is given both a file and a family", "leave out one of them");
-    const Checkpoint checkpoint = Checkpoint::open(arguments.text("FILE"));
-    for (const std::string& remark : checkpoint.remarks())
-        context.log.warning(remark);
+    const auto checkpoint = open_checkpoint(context, arguments.text("FILE"));
     Workers workers(workers_from(arguments));
     Progress progress;
-    set_totals(progress, checkpoint);
+    set_totals(progress, *checkpoint);
     std::string table;
     {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
-        table = measured_table(checkpoint, workers, progress, width);
+        table = measured_table(*checkpoint, workers, progress, width);
     }
     context.out << table;
     return 0;
@@ -107,7 +97,7 @@ int write(Context& context, const Arguments& arguments) {
         paths = writer.write(workers, progress);
     }
     const double seconds = os::seconds() - started;
-    context.log.info(fmt::format("{}, {}, in {} ({}/s)", plural(progress.tensors_total, "tensor"),
+    context.log.info(fmt::format("{}, {}, in {} ({}/s)", text::plural(progress.tensors_total, "tensor"),
                                  text::bytes(writer.tensor_bytes()), text::duration(seconds),
                                  text::bytes(static_cast<uint64_t>(
                                      static_cast<double>(writer.tensor_bytes()) / std::max(seconds, 1e-3)))));

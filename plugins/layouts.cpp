@@ -1,0 +1,24 @@
+#include "plugins/layouts.hpp"
+
+#include <algorithm>
+
+namespace halftone {
+namespace {
+
+// In the order of layout_names.
+constexpr ht_dialect dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};
+
+}  // namespace
+
+std::string_view layout_name(ht_dialect dialect) {
+    const auto* const found = std::ranges::find(dialects, dialect);
+    return layout_names[found == std::end(dialects) ? 0 : found - std::begin(dialects)];
+}
+
+std::optional<ht_dialect> dialect_of_layout(std::string_view name) {
+    const auto found = std::ranges::find(layout_names, name);
+    if (found == layout_names.end()) return std::nullopt;
+    return dialects[found - layout_names.begin()];
+}
+
+}  // namespace halftone
