@@ -105,7 +105,8 @@ TEST_F(Experts, HaveTheirCodesCounted) {
                                         (folder_ / "out.safetensors").string(), "--json"});
         ASSERT_EQ(done.code, 0) << done.err;
         double saturated = 0, entropy = 0, of_singles = 0, least_entropy = 8;
-        for (const Json& one : Json::parse(done.out)["tensors"]) {
+        const Json compared = Json::parse(done.out);
+        for (const Json& one : compared["tensors"]) {
             if (one["name"] == stack) {
                 saturated = one["saturated"].get<double>();
                 entropy = one["entropy"].get<double>();
