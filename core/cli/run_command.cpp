@@ -223,6 +223,8 @@ int run(Context& context, const Arguments& arguments) {
     if (plan.pipeline.run.verify) {
         verification = read_back(context, plan, *output, *registry, workers, show);
         refuse_findings(plan, *verification);
+        for (const Finding& remark : verification->remarks)
+            context.log.warning(text::printable(remark.where) + ": " + remark.what);
     }
     output->commit();
     tell_what_the_cpu_did(context, outcome.learned);

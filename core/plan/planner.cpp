@@ -215,7 +215,11 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     result.format = treatment.shown;
     try {
         result.plan = treatment.format->prepare(matrix, treatment.options);
+        ++uptake_[treatment.shown].taken;
     } catch (const Refusal& refusal) {
+        Uptake& uptake = uptake_[treatment.shown];
+        ++uptake.refused;
+        ++uptake.reasons[refusal.what()];
         if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
             throw Error(Exit::usage, source.name,
                         fmt::format("{} refuses it: {}", treatment.format->library().name(), refusal.what()),
@@ -325,6 +329,15 @@ void Planner::add_collected_warnings() {
     if (!unknown_layout_.empty())
         plan_.warnings.push_back(
             fmt::format("integers of no recognizable layout, kept as they are: {}", listed(unknown_layout_)));
+    // One is a matrix that does not fit, several are likely a mistake in the options.
+    for (const auto& [format, uptake] : uptake_) {
+        if (uptake.taken > 0 || uptake.refused < 2) continue;
+        const auto& [reason, count] =
+            *std::ranges::max_element(uptake.reasons, {}, [](const auto& one) { return one.second; });
+        plan_.warnings.push_back(fmt::format(
+            "{} takes none of {}: {}{}", format, text::plural(uptake.refused, "matrix", "matrices"), reason,
+            count < uptake.refused ? fmt::format(" (of {} of them)", count) : ""));
+    }
     for (size_t unused : rules_.unused())
         plan_.warnings.push_back(fmt::format("{}: {} matches no tensor", plan_.pipeline.rules[unused].where,
                                              plan_.pipeline.rules[unused].name));

@@ -90,7 +90,12 @@ class Planner {
         uint64_t matrices = 0;
     };
     std::vector<LoaderWarning> loader_warnings_;
-    uint64_t unmeasured_ = 0;  // input scales that are 1 for want of activations
+    struct Uptake {  // of the matrices that a format was offered
+        uint64_t taken = 0, refused = 0;
+        std::map<std::string, uint64_t> reasons;
+    };
+    std::map<std::string, Uptake> uptake_;  // by the format with its options
+    uint64_t unmeasured_ = 0;               // input scales that are 1 for want of activations
     std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_, requantized_;
 };
 

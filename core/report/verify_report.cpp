@@ -52,6 +52,7 @@ std::string verify_summary(const Verification& verification) {
     if (verification.recorded > 0)
         summary +=
             fmt::format("compared with the report: {}\n", text::plural(verification.recorded, "error"));
+    if (!verification.remarks.empty()) summary += "worth a look:\n" + findings_text(verification.remarks);
     if (verification.findings.empty()) return summary + "nothing is wrong\n";
     return summary + fmt::format("{}:\n{}", text::plural(verification.findings.size(), "finding"),
                                  findings_text(verification.findings));
@@ -74,6 +75,9 @@ Json verify_json(const Verification& verification) {
     whole["findings"] = Json::array();
     for (const Finding& finding : verification.findings)
         whole["findings"].push_back({{"where", finding.where}, {"what", finding.what}});
+    whole["remarks"] = Json::array();
+    for (const Finding& remark : verification.remarks)
+        whole["remarks"].push_back({{"where", remark.where}, {"what", remark.what}});
     whole["tensors"] = verification.tensors;
     whole["layers"] = Json::array();
     for (const VerifiedLayer& layer : verification.layers) {

@@ -40,6 +40,8 @@ class DeviceJob {
         if (rotates_there) {
             grid.upload(stream_, here);
             grid.rotate(stream_, false, whole_, values);
+            if (const uint64_t infinite = widen(HT_DTYPE_F32, lane_.values.data()); infinite > 0)
+                refuse_to_rotate(source().name, infinite);
         }
         for (uint32_t pass = 0; pass < facts.passes; ++pass)
             fit_globally(pass, grid, here, values);
@@ -91,14 +93,20 @@ class DeviceJob {
     uint64_t read_and_widen_there() {
         const uint64_t element = dtype::bits(source().dtype) / 8, elements = rows_ * cols_;
         lane_.source.grow(lane_.device, elements * element);
-        lane_.partials.grow(lane_.device, sizeof(uint64_t));
         staged(elements, element, lane_.source.data(), [&](uint64_t first, uint64_t n, std::byte* memory) {
             plan_.checkpoint->read(source(), (expert_ * elements + first) * element, {memory, n * element});
         });
+        return widen(source().dtype, lane_.source.data());
+    }
+
+    // Returns how many values are NaN or infinite.
+    uint64_t widen(ht_dtype dtype, const std::byte* from) {
+        const uint64_t elements = rows_ * cols_;
+        lane_.partials.grow(lane_.device, sizeof(uint64_t));
         stream_.fill(lane_.partials.data(), 0, sizeof(uint64_t));
         const ht_widen_args args{
-            sizeof(ht_widen_args), source().dtype,           elements,
-            lane_.source.data(),   lane_.values.as<float>(), lane_.partials.as<uint64_t>()};
+            sizeof(ht_widen_args),        dtype, elements, from, lane_.values.as<float>(),
+            lane_.partials.as<uint64_t>()};
         stream_.launch(lane_.device->common(), "widen", blocks_for(*lane_.device, elements), args);
         uint64_t nonfinite = 0;
         stream_.copy(&nonfinite, lane_.partials.data(), sizeof nonfinite);
@@ -108,20 +116,22 @@ class DeviceJob {
 
     uint64_t read_and_widen_here(bool rotate) {
         const std::unique_ptr<WeightReader> reader = open_reader(plan_, planned_, expert_);
-        uint64_t nonfinite = 0;
+        uint64_t nonfinite = 0, infinite = 0;
         Scratch scratch;
         staged(rows_ * cols_, sizeof(float), lane_.values.data(),
                [&](uint64_t first, uint64_t n, std::byte* memory) {
                    const ht_region region{first / cols_, 0, n / cols_, cols_};
                    const WidenedBand band = reader->read(region, scratch);
                    nonfinite += band.nonfinite;
-                   if (rotate && band.nonfinite == 0) format_.rotate(false, band.view, region.rows);
+                   if (rotate && band.nonfinite == 0)
+                       infinite += rotate_forward(format_, band.view, region.rows);
                    for (uint64_t i = 0; i < region.rows; ++i)
                        std::memcpy(memory + i * cols_ * sizeof(float),
                                    band.view.at + static_cast<int64_t>(i) * band.view.row_stride,
                                    cols_ * sizeof(float));
                });
         stream_.wait();
+        if (nonfinite == 0 && infinite > 0) refuse_to_rotate(source().name, infinite);
         return nonfinite;
     }
 

@@ -40,7 +40,7 @@ Matrix read_weights(const Plan& plan, const PlannedTensor& planned, uint64_t exp
     const std::unique_ptr<WeightReader> source = open_reader(plan, planned, expert);
     const Bands bands(source->rows(), source->cols(), 1, source->granule_rows());
     Matrix weights(source->rows(), source->cols());
-    std::atomic<uint64_t> nonfinite = 0;
+    std::atomic<uint64_t> nonfinite = 0, infinite = 0;
     workers.each_band(bands.count(), source->scratch_bytes(bands.largest_rows()),
                       [&](uint64_t index, Scratch& scratch) {
                           const ht_region region = bands.region(index);
@@ -50,10 +50,12 @@ Matrix read_weights(const Plan& plan, const PlannedTensor& planned, uint64_t exp
                           for (uint64_t i = 0; i < region.rows; ++i)
                               std::copy_n(band.view.at + static_cast<int64_t>(i) * band.view.row_stride,
                                           region.cols, to.row(i));
-                          if (band.nonfinite == 0) format.rotate(false, view_of(to), region.rows);
+                          if (band.nonfinite == 0)
+                              infinite += rotate_forward(format, view_of(to), region.rows);
                           progress.work_done += source->bytes_of(region);
                       });
     if (nonfinite > 0) refuse_nonfinite(name_of(plan, planned, expert), nonfinite);
+    if (infinite > 0) refuse_to_rotate(name_of(plan, planned, expert), infinite);
     return weights;
 }
 

@@ -71,18 +71,20 @@ class QuantizeJob {
     void each_band(const Work& work) {
         const uint64_t bytes =
             source_->scratch_bytes(bands_.largest_rows()) + bands_.largest_elements() * sizeof(float);
-        std::atomic<uint64_t> nonfinite = 0;
+        std::atomic<uint64_t> nonfinite = 0, infinite = 0;
         workers_.each_band(bands_.count(), bytes, [&](uint64_t index, Scratch& scratch) {
             const ht_region region = bands_.region(index);
             const WidenedBand band = source_->read(region, scratch);
             nonfinite += band.nonfinite;
             if (band.nonfinite == 0) {
-                if (format_.facts().flags & HT_FACT_ROTATES) format_.rotate(false, band.view, region.rows);
+                infinite += rotate_forward(format_, band.view, region.rows);
                 work(region, band.view, scratch);
             }
             progress_.work_done += source_->bytes_of(region);
         });
-        if (nonfinite > 0) refuse_nonfinite(plan_.checkpoint->tensors()[planned_.source].name, nonfinite);
+        const std::string& name = plan_.checkpoint->tensors()[planned_.source].name;
+        if (nonfinite > 0) refuse_nonfinite(name, nonfinite);
+        if (infinite > 0) refuse_to_rotate(name, infinite);
     }
 
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
@@ -143,6 +145,18 @@ void refuse_nonfinite(const std::string& name, uint64_t count) {
     throw Error(Exit::failed, name, fmt::format("{} values are NaN or infinite", count),
                 "repair the checkpoint, or set [quantize] on_nonfinite = \"keep\" to leave such tensors as "
                 "they are");
+}
+
+uint64_t rotate_forward(const FormatPlan& format, const ht_view& view, uint64_t rows) {
+    if (!(format.facts().flags & HT_FACT_ROTATES)) return 0;
+    format.rotate(false, view, rows);
+    return count_nonfinite({view.at, rows * format.source().cols});
+}
+
+void refuse_to_rotate(const std::string& name, uint64_t infinite) {
+    throw Error(Exit::failed, name,
+                fmt::format("its values are so large that {} sums of its rotation are infinite", infinite),
+                "keep it with a [[rule]], or give it a format that does not rotate");
 }
 
 uint64_t passes_over(const FormatPlan& format) {

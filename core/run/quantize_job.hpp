@@ -19,6 +19,11 @@ void write_companions(const PlannedTensor&, uint64_t expert, const Grid&, const 
 // How weights that are no numbers end a run.
 [[noreturn]] void refuse_nonfinite(const std::string& name, uint64_t count);
 
+// Into the basis of the grid, if that is another. Returns how many sums are infinite, of numbers near the end
+// of float32's range.
+uint64_t rotate_forward(const FormatPlan&, const ht_view&, uint64_t rows);
+[[noreturn]] void refuse_to_rotate(const std::string& name, uint64_t infinite);
+
 // How often quantize() reads the matrix.
 uint64_t passes_over(const FormatPlan&);
 

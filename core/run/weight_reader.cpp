@@ -64,13 +64,6 @@ class StoredReader : public WeightReader {
     }
 
   private:
-    static uint64_t count_nonfinite(std::span<const float> values) {
-        uint64_t count = 0;
-        for (float value : values)
-            count += (std::bit_cast<uint32_t>(value) & 0x7F800000u) == 0x7F800000u;
-        return count;
-    }
-
     StoredWeight weight_;
 };
 
@@ -131,6 +124,13 @@ class StackReader : public WeightReader {
 };
 
 }  // namespace
+
+uint64_t count_nonfinite(std::span<const float> values) {
+    uint64_t count = 0;
+    for (float value : values)
+        count += (std::bit_cast<uint32_t>(value) & 0x7F800000u) == 0x7F800000u;
+    return count;
+}
 
 uint64_t WeightReader::bytes_of(const ht_region& region) const {
     if (rows() == 0) return 0;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/plan/plan.hpp"
@@ -14,6 +15,8 @@ struct WidenedBand {
     ht_view view;
     uint64_t nonfinite;  // how many values are NaN or infinite
 };
+
+uint64_t count_nonfinite(std::span<const float>);
 
 // A matrix of a checkpoint as numbers, whatever form it is stored in. All functions may be called by any
 // thread.

@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/compare.hpp"
+#include "core/verify/inherent_error.hpp"
 #include "core/verify/kept_tensor.hpp"
 #include "core/verify/layers.hpp"
 #include "core/verify/left_out.hpp"
@@ -14,8 +15,9 @@
 namespace halftone {
 namespace {
 
-// A quantized tensor with a larger relative squared error has little to do with its input.
-constexpr double unrelated = 0.5;
+// A quantized tensor with a larger relative squared error has little to do with its input, unless so much is
+// lost however it is rounded. Learning may leave a bit more than rounding to nearest does.
+constexpr double unrelated = 0.5, as_nearest = 1.25;
 
 // Numbers of 8 bits or fewer without a scale: a format's own rounding made them, so they are judged as what
 // is quantized.
@@ -144,7 +146,13 @@ void Verifier::compare_quantized(Workers& workers, Progress& progress) {
     for (const TensorComparison& tensor : comparison.tensors) {
         const double error = tensor.measures.relative_squared_error;
         if (VerifiedLayer* const layer = find_layer(tensor.name)) layer->relative_squared_error = error;
-        if (!(error <= unrelated))
+        if (error <= unrelated) continue;
+        const auto pair = std::ranges::find(quantized_.pairs, tensor.name, &ComparedPair::name);
+        if (error <= as_nearest * inherent_error(*settings_.against, *pair, workers))
+            result_.remarks.push_back(
+                {tensor.name, fmt::format("{:.0f} % of it is lost: {} cannot hold such numbers better",
+                                          std::min(100 * error, 100.0), tensor.to)});
+        else
             findings_.add(tensor.name, "is not what the input holds: its relative squared error is {:.3g}",
                           error);
     }

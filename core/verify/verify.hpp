@@ -30,6 +30,7 @@ struct VerifiedLayer {
 
 struct Verification {
     std::vector<Finding> findings;
+    std::vector<Finding> remarks;       // what is as it should be, and worth a word
     std::vector<VerifiedLayer> layers;  // quantized ones that could be read, in the order of names
     uint64_t tensors = 0;               // of the file
     uint64_t copied = 0, cast = 0;      // with an input: found to be as they should

@@ -44,6 +44,8 @@ Choice chosen(const ht_source& source, const Options& options) {
                   0};
     if (options.choice("rotation") == "none") return choice;
     if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
+    if (source.dialect == HT_DIALECT_LEGACY)
+        throw Refused("the legacy layout cannot say that rows are rotated");
     const uint64_t most = toolbox::wanted_rotation(options);
     if (source.experts > 1) {
         choice.remark = "unrotated: loaders do not rotate for stacks of experts";
@@ -66,6 +68,8 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
     if (choice.layout == Layout::block) toolbox::demand_whole_blocks(rows, choice.block, "rows");
 
     const bool legacy = source.dialect == HT_DIALECT_LEGACY;
+    if (legacy && source.wants & HT_WANTS_FULL_PRECISION_MM)
+        throw Refused("the legacy layout cannot ask for products in full precision");
     const Kernels& table = kernels(cpu_level());
     toolbox::ScalarFormat::Parts parts{
         has_blocks(choice.layout) ? table.divided : table.multiplied,

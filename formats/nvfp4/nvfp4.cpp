@@ -1,5 +1,8 @@
 // NVFP4: e2m1 in blocks of 16 along a row, an e4m3 scale per block, a float32 scale for the whole.
 
+#include <algorithm>
+#include <cfloat>
+
 #include <halftone/kernel_image.hpp>
 #include <halftone/toolbox/activations.hpp>
 #include <halftone/toolbox/padded_blocks.hpp>
@@ -13,10 +16,9 @@ namespace halftone::nvfp4 {
 
 namespace {
 
-// Where the largest magnitude is 0, or so small that this scale would be, every block is one of zeros.
+// Hardware may take subnormal scales for 0. Where all is 0, so is every block's own scale.
 float scale_of_all(float amax) {
-    const float scale = amax / 2688;
-    return scale > 0 ? scale : 1;
+    return amax > 0 ? std::max(amax / 2688, FLT_MIN) : 1;
 }
 
 constexpr toolbox::PaddedBlocks::Kind kind{

@@ -232,6 +232,39 @@ TEST_F(RunTest, NanIsAnErrorThatNamesTensorAndCountUnlessToBeKept) {
     EXPECT_EQ(Checkpoint::open(folder_ / "out.safetensors").find("bad.weight")->dtype, HT_DTYPE_BF16);
 }
 
+TEST_F(RunTest, ValuesTooLargeToBeRotatedAreAnError) {
+    std::vector<float> large(16 * 64);
+    for (size_t i = 0; i < large.size(); ++i)
+        large[i] = i % 3 ? 3.4e38f : -3.4e38f;
+    write_checkpoint(folder_ / "in.safetensors", {float_tensor("a.weight", HT_DTYPE_F32, {16, 64}, large)});
+    pipeline();
+    const std::vector<std::string> rotated = {"--set", "quantize.format=int8",
+                                              "--set", "quantize.scaling=row",
+                                              "--set", "quantize.rotation=hadamard"};
+    for (const std::vector<std::string>& more :
+         {std::vector<std::string>(), {"--set", "quantize.optimizer=integral"}}) {
+        std::vector<std::string> words = rotated;
+        words.insert(words.end(), more.begin(), more.end());
+        const Finished finished = run(words);
+        EXPECT_EQ(finished.code, 1);
+        EXPECT_NE(finished.err.find("a.weight: its values are so large that"), std::string::npos)
+            << finished.err;
+        EXPECT_FALSE(std::filesystem::exists(folder_ / "out.safetensors"));
+    }
+}
+
+TEST_F(RunTest, AFormatThatTakesNoMatrixAtAllIsWarnedOf) {
+    pipeline("[[rule]]\nmatch = \"blocks.0.mlp.weight\"\nformat = \"int8\"\nscaling = \"row\"\n");
+    EXPECT_EQ(run().err.find("takes none of"), std::string::npos);
+    const Finished finished =
+        run({"--force", "--set", "quantize.format=int8", "--set", "quantize.rotation=hadamard"});
+    EXPECT_EQ(finished.code, 0);
+    EXPECT_NE(finished.err.find(
+                  "int8 rotation=hadamard takes none of 3 matrices: rotation needs scaling = \"row\""),
+              std::string::npos)
+        << finished.err;
+}
+
 TEST_F(RunTest, KeptTensorsCanBeNarrowed) {
     pipeline();
     ASSERT_EQ(run({"--set", "output.kept=bf16"}).code, 0);

@@ -157,7 +157,7 @@ TEST_F(Verify, ScalesThatMakeNoSenseAreFoundWithoutTheInput) {
     const float infinity = std::numeric_limits<float>::infinity();
     for (const Case& one : {Case{-0.01f, "1 of 128 scales are negative; the first is -0.01 at 5"},
                             Case{1e-39f, "1 of 128 scales are subnormal"}, Case{infinity, "NaN or infinite"},
-                            Case{0.0f, "codes that are not zero have a scale of 0, the first in row 5"}}) {
+                            Case{0.0f, "codes that differ have a scale of 0, the first in row 5"}}) {
         ASSERT_EQ(run().code, 0);
         change([&](auto& tensors, Metadata&) { set_scale(tensors, "blocks.0.attn", 5, one.scale); });
         expect_found(verify(), {"blocks.0.attn.weight", one.words});
@@ -172,6 +172,44 @@ TEST_F(Verify, AScaleOfZeroOverZerosIsFine) {
     });
     const Finished finished = verify();
     EXPECT_EQ(finished.code, 0) << finished.out;
+}
+
+// Whose code for zeros is none of the level 0.
+TEST_F(Verify, GroupsOfZerosAreFineWhateverTheirCodes) {
+    NewTensor half = random_tensor("blocks.0.attn.weight", HT_DTYPE_BF16, {128, 512}, 7);
+    for (size_t row = 0; row < 128; ++row)
+        std::fill_n(half.bytes.begin() + static_cast<std::ptrdiff_t>(row * 1024 + 512), 512, std::byte{0});
+    write_checkpoint(in_, {half, random_tensor("blocks.0.norm.weight", HT_DTYPE_F32, {64}, 4)});
+    for (const std::string format : {"asym_w4a8_int8", "nf4", "nvfp4"}) {
+        const Finished made = run("format = \"" + format + "\"\n");
+        EXPECT_EQ(made.code, 0) << format << made.err;
+        EXPECT_EQ(verify().code, 0) << format;
+    }
+}
+
+// No weights of a model, but the format's loss, not a mistake of the file.
+TEST_F(Verify, WhatAFormatCannotHoldIsToldAndNoFinding) {
+    std::vector<float> tiny(128 * 256);
+    for (size_t i = 0; i < tiny.size(); ++i)
+        tiny[i] = 1e-9f * static_cast<float>(static_cast<int>(i % 7) - 3);
+    const NewTensor other = random_tensor("blocks.1.attn.weight", HT_DTYPE_F32, {128, 256}, 3);
+    write_checkpoint(in_, {float_tensor("blocks.0.attn.weight", HT_DTYPE_F32, {128, 256}, tiny), other});
+    for (const std::string quantize :
+         {"format = \"int8\"\n", "format = \"cast\"\nto = \"e4m3fn\"\n", "format = \"asym_w4a8_int8\"\n"}) {
+        SCOPED_TRACE(quantize);
+        const Finished made = run(quantize);
+        EXPECT_EQ(made.code, 0) << made.err;
+        EXPECT_NE(made.err.find("% of it is lost"), std::string::npos) << made.err;
+        const Finished again = verify_all();
+        EXPECT_EQ(again.code, 0) << again.out;
+        EXPECT_NE(again.out.find("worth a look:\n  blocks.0.attn.weight: "), std::string::npos) << again.out;
+        change([](auto& tensors, Metadata&) {
+            auto& bytes = named(tensors, "blocks.1.attn.weight").bytes;
+            std::fill(bytes.begin(), bytes.end(), std::byte{0});
+        });
+        expect_found(verify({"--against", in_.string()}),
+                     {"blocks.1.attn.weight: is not what the input holds"});
+    }
 }
 
 TEST_F(Verify, CodesThatAreNoNumbersAreFound) {

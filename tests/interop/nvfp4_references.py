@@ -30,14 +30,19 @@ def all_zero(weights):
     return torch.zeros(rows, cols // 2, dtype=torch.uint8), scales, torch.tensor(1.0)
 
 
+def scale_of_all(weights):
+    """Theirs, but no subnormal number, which hardware may take for 0; they are handed it."""
+    return (weights.float().abs().max() / 2688.0).clamp(min=torch.finfo(torch.float32).tiny)
+
+
 def comfy_kitchen(weights):
     """Packed codes, block scales as bytes in their tiled layout, tensor scale. Any dtype; the tensor scale comes from
     float32."""
     import comfy_kitchen as ck
 
-    tensor_scale = weights.float().abs().max() / 2688.0
-    if tensor_scale == 0:
+    if not weights.any():
         return all_zero(weights)
+    tensor_scale = scale_of_all(weights)
     with ck.use_backend("eager"):
         codes, scales = ck.quantize_nvfp4(weights, tensor_scale, pad_16x=True)
     return codes, scales.view(torch.uint8), tensor_scale
@@ -47,9 +52,9 @@ def convert_to_quant(weights):
     """Its own PyTorch code, which it uses where comfy-kitchen is not there."""
     from convert_to_quant.converters.nvfp4_converter import NVFP4Converter
 
-    tensor_scale = weights.float().abs().max() / 2688.0
-    if tensor_scale == 0:
+    if not weights.any():
         return all_zero(weights)
+    tensor_scale = scale_of_all(weights)
     codes, scales, tensor_scale = NVFP4Converter(optimize=False)._quantize_pytorch(weights.float(), tensor_scale)
     return codes, scales.view(torch.uint8), tensor_scale
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 
 namespace halftone::format_test {
@@ -36,37 +36,17 @@ TEST(AsymW4a8Int8, StoresAllGoldenMatricesAtEveryCpuLevel) {
     EXPECT_GE(seen, 30);
 }
 
-class AsymOptions : public ::testing::TestWithParam<Mode> {};
 INSTANTIATE_TEST_SUITE_P(
-    Every, AsymOptions,
+    Every, FormatPromises,
     ::testing::Values(Mode{"plain", {}, {9, 640, 1, 16}}, Mode{"mse", {{"scale", "mse"}}, {9, 640, 1, 16}},
                       Mode{"groups_of_4", {{"group_size", "4"}, {"codebook", "fixed"}}, {9, 96, 1, 16}},
                       Mode{"groups_of_80", {{"group_size", "80"}}, {9, 640, 1, 80}},
                       Mode{"groups_of_576", {{"group_size", "576"}}, {9, 1152, 1, 576}},
                       Mode{"no_codebook", {{"codebook", "none"}}, {9, 320, 1, 16}}),
-    [](const auto& param) { return param.param.name; });
+    name_of_mode);
 
-TEST_P(AsymOptions, DoNotDependOnBands) {
-    expect_bands_do_not_matter(GetParam(), 51);
-}
-TEST_P(AsymOptions, GiveTheSameBitsAtEveryCpuLevel) {
-    expect_equal_bits_at_every_cpu_level(GetParam(), 52);
-}
-TEST_P(AsymOptions, DoNotDependOnStrides) {
-    expect_strides_do_not_matter(GetParam(), 53);
-}
-TEST_P(AsymOptions, MakeAConsistentGrid) {
-    expect_a_consistent_grid(GetParam(), 54);
-    expect_the_table_rounds_alike(GetParam(), 55);
-}
-TEST_P(AsymOptions, AreReadBackBitForBit) {
-    expect_stored_bytes_to_load(GetParam(), 56);
-}
-TEST_P(AsymOptions, EncodeTheSameBeforeTheSeal) {
-    expect_codes_before_the_seal(GetParam(), 57);
-}
-TEST_P(AsymOptions, SearchScalesThatAreNoWorse) {
-    expect_searched_scales_to_be_better(GetParam(), 58);
+TEST_P(FormatPromises, SearchedScalesAreNoWorse) {
+    expect_searched_scales_to_be_better(GetParam(), 49);
 }
 
 Matrix drawn(uint64_t rows, uint64_t cols, uint64_t seed, float outliers) {

@@ -4,7 +4,7 @@
 
 #include <halftone/toolbox/int4.hpp>
 
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 
 namespace halftone::format_test {
@@ -77,34 +77,14 @@ TEST(ConvrotW4a4, ReadsTheCodeThatItNeverWrites) {
     EXPECT_EQ(-4.0f, values.values[1]);
 }
 
-class ConvrotW4a4Options : public ::testing::TestWithParam<Mode> {};
-INSTANTIATE_TEST_SUITE_P(Every, ConvrotW4a4Options,
+INSTANTIATE_TEST_SUITE_P(Every, FormatPromises,
                          ::testing::Values(Mode{"absmax", {}, {9, 640, 1, 64}},
                                            Mode{"mse", {{"scale", "mse"}}, {9, 640, 1, 64}},
                                            Mode{"groups_of_4", {{"rotation_group", "4"}}, {9, 320, 1, 64}}),
-                         [](const auto& param) { return param.param.name; });
+                         name_of_mode);
 
-TEST_P(ConvrotW4a4Options, DoNotDependOnBands) {
-    expect_bands_do_not_matter(GetParam(), 41);
-}
-TEST_P(ConvrotW4a4Options, GiveTheSameBitsAtEveryCpuLevel) {
-    expect_equal_bits_at_every_cpu_level(GetParam(), 42);
-}
-TEST_P(ConvrotW4a4Options, DoNotDependOnStrides) {
-    expect_strides_do_not_matter(GetParam(), 43);
-}
-TEST_P(ConvrotW4a4Options, MakeAConsistentGrid) {
-    expect_a_consistent_grid(GetParam(), 44);
-    expect_the_table_rounds_alike(GetParam(), 45);
-}
-TEST_P(ConvrotW4a4Options, AreReadBackBitForBit) {
-    expect_stored_bytes_to_load(GetParam(), 46);
-}
-TEST_P(ConvrotW4a4Options, EncodeTheSameBeforeTheSeal) {
-    expect_codes_before_the_seal(GetParam(), 47);
-}
-TEST_P(ConvrotW4a4Options, SearchScalesThatAreNoWorse) {
-    expect_searched_scales_to_be_better(GetParam(), 48);
+TEST_P(FormatPromises, SearchedScalesAreNoWorse) {
+    expect_searched_scales_to_be_better(GetParam(), 49);
 }
 
 TEST(ConvrotW4a4, StoresZerosWithTheFloor) {

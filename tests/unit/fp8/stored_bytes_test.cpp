@@ -134,6 +134,10 @@ TEST_P(StoredBytesOf, AreTheSameBeforeAndAfterTheSeal) {
     }
 }
 
+TEST_P(StoredBytesOf, HaveScalesThatAreNormalNumbers) {
+    expect_scales_that_are_zero_or_normal(mode({9, 700}), 15);
+}
+
 TEST_P(StoredBytesOf, AreTheSameAtEveryCpuLevel) {
     expect_equal_bits_at_every_cpu_level(mode({9, 700}), 13);
 }

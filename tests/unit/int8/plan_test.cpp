@@ -69,6 +69,18 @@ TEST(Int8Plan, TakesTheNextSmallerGroupThatDivides) {
     EXPECT_EQ("unrotated: 4 does not divide the columns", group(21, "4"));
 }
 
+TEST(Int8Plan, RefusesWhatTheLegacyLayoutCannotSay) {
+    const auto reason = [](uint32_t wants, const Choices& choices) {
+        return refusal([&] { Plan(source_of(64, 256, HT_DIALECT_LEGACY, wants), choices); });
+    };
+    EXPECT_EQ("", reason(0, {{"scaling", "row"}}));
+    EXPECT_NE(
+        std::string::npos,
+        reason(0, {{"scaling", "row"}, {"rotation", "hadamard"}}).find("cannot say that rows are rotated"));
+    EXPECT_NE(std::string::npos,
+              reason(HT_WANTS_FULL_PRECISION_MM, {{"scaling", "row"}}).find("full precision"));
+}
+
 TEST(Int8Plan, RefusesWithTheReason) {
     const auto reason = [](uint64_t rows, uint64_t cols, const Choices& choices,
                            ht_dialect dialect = HT_DIALECT_COMFY) {

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 
 namespace halftone::format_test {
@@ -50,9 +50,8 @@ TEST(Int8, StoresAllGoldenMatricesAtEveryCpuLevel) {
     EXPECT_EQ(66, seen);
 }
 
-class Int8Layout : public ::testing::TestWithParam<Mode> {};
 INSTANTIATE_TEST_SUITE_P(
-    Every, Int8Layout,
+    Every, FormatPromises,
     ::testing::Values(
         Mode{"block", {{"block_size", "4"}}, {16, 80, 4, 4}},
         Mode{"block_mse", {{"block_size", "16"}, {"scale", "mse"}}, {64, 80, 16, 16}},
@@ -65,31 +64,12 @@ INSTANTIATE_TEST_SUITE_P(
         Mode{"rotated",
              {{"scaling", "row"}, {"rotation", "hadamard"}, {"rotation_group", "16"}},
              {9, 320, 1, 16}}),
-    [](const auto& param) { return param.param.name; });
+    name_of_mode);
 
-TEST_P(Int8Layout, DoesNotDependOnBands) {
-    expect_bands_do_not_matter(GetParam(), 21);
+TEST_P(FormatPromises, SearchedScalesAreNoWorse) {
+    expect_searched_scales_to_be_better(GetParam(), 49);
 }
-TEST_P(Int8Layout, GivesTheSameBitsAtEveryCpuLevel) {
-    expect_equal_bits_at_every_cpu_level(GetParam(), 22);
-}
-TEST_P(Int8Layout, DoesNotDependOnStrides) {
-    expect_strides_do_not_matter(GetParam(), 23);
-}
-TEST_P(Int8Layout, MakesAConsistentGrid) {
-    expect_a_consistent_grid(GetParam(), 24);
-    expect_the_table_rounds_alike(GetParam(), 25);
-}
-TEST_P(Int8Layout, IsReadBackBitForBit) {
-    expect_stored_bytes_to_load(GetParam(), 26);
-}
-TEST_P(Int8Layout, EncodesTheSameBeforeTheSeal) {
-    expect_codes_before_the_seal(GetParam(), 27);
-}
-TEST_P(Int8Layout, SearchesScalesThatAreNoWorse) {
-    expect_searched_scales_to_be_better(GetParam(), 28);
-}
-TEST_P(Int8Layout, StoresZerosWithScalesOfOne) {
+TEST_P(FormatPromises, ZerosHaveScalesOfOne) {
     const Mode& mode = GetParam();
     Matrix matrix{32, 32, std::vector<float>(1024, 0.0f)};
     matrix.values[5] = -0.0f;

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "formats/mxfp8/mxfp8_blocks.hpp"
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 #include "tests/support/stored_layer.hpp"
 
@@ -66,17 +66,8 @@ TEST(Mxfp8Bytes, OfAllGoldenMatricesAtEveryCpuLevel) {
 
 const Mode mse{"mse", {{"scale", "mse"}}, {40, 120}};
 
-TEST(Mxfp8, KeepsWhatEveryFormatKeeps) {
-    for (const Mode& mode : {Mode{"absmax", {}, {40, 120}}, mse}) {
-        expect_bands_do_not_matter(mode, 1);
-        expect_strides_do_not_matter(mode, 2);
-        expect_equal_bits_at_every_cpu_level(mode, 3);
-        expect_a_consistent_grid(mode, 4);
-        expect_the_table_rounds_alike(mode, 5);
-        expect_stored_bytes_to_load(mode, 6);
-        expect_codes_before_the_seal(mode, 7);
-    }
-}
+INSTANTIATE_TEST_SUITE_P(Every, FormatPromises, ::testing::Values(Mode{"absmax", {}, {40, 120}}, mse),
+                         name_of_mode);
 
 TEST(Mxfp8Search, NeverLosesToTheLargestMagnitude) {
     expect_searched_scales_to_be_better(mse, 8, 1 + 1e-9);

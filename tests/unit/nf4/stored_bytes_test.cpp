@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "tests/support/codebook_golden.hpp"
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 
 namespace halftone::format_test {
@@ -32,9 +32,8 @@ TEST(Nf4, StoresAllGoldenMatricesAtEveryCpuLevel) {
     expect_golden_codebooks(std::string(HALFTONE_GOLDEN) + "/nf4_matrices.txt");
 }
 
-class Nf4Layout : public ::testing::TestWithParam<Mode> {};
 INSTANTIATE_TEST_SUITE_P(
-    Every, Nf4Layout,
+    Every, FormatPromises,
     ::testing::Values(
         Mode{"comfy", {{"block_size", "6"}}, {12, 90, 2, 3}},
         Mode{"comfy_mse", {{"block_size", "8"}, {"scale", "mse"}}, {16, 60, 8, 1}},
@@ -43,29 +42,8 @@ INSTANTIATE_TEST_SUITE_P(
              {{"block_size", "32"}, {"double_quant", "false"}, {"scale", "mse"}},
              {9, 77},
              HT_DIALECT_BITSANDBYTES},
-        Mode{"nested", {{"block_size", "32"}}, {150, 91}, HT_DIALECT_BITSANDBYTES}),
-    [](const auto& param) { return param.param.name; });
-
-TEST_P(Nf4Layout, DoesNotDependOnBands) {
-    expect_bands_do_not_matter(GetParam(), 41);
-}
-TEST_P(Nf4Layout, GivesTheSameBitsAtEveryCpuLevel) {
-    expect_equal_bits_at_every_cpu_level(GetParam(), 42);
-}
-TEST_P(Nf4Layout, DoesNotDependOnStrides) {
-    expect_strides_do_not_matter(GetParam(), 43);
-}
-TEST_P(Nf4Layout, MakesAConsistentGrid) {
-    expect_a_consistent_grid(GetParam(), 44);
-    expect_the_table_rounds_alike(GetParam(), 45);
-}
-TEST_P(Nf4Layout, IsReadBackBitForBit) {
-    expect_stored_bytes_to_load(GetParam(), 46);
-}
-TEST_P(Nf4Layout, EncodesTheSameBeforeTheSeal) {
-    if (GetParam().name == "nested") GTEST_SKIP() << "its sealed grid has the scales that are read back";
-    expect_codes_before_the_seal(GetParam(), 47);
-}
+        Mode{"nested", {{"block_size", "32"}}, {150, 91}, HT_DIALECT_BITSANDBYTES, false}),
+    name_of_mode);
 
 TEST(Nf4Search, GainsASeventhOnNormalNumbers) {
     std::mt19937_64 random(48);

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "tests/support/format_properties.hpp"
+#include "tests/support/format_promises.hpp"
 #include "tests/support/golden_words.hpp"
 #include "tests/support/stored_layer.hpp"
 
@@ -76,26 +76,12 @@ TEST(Nvfp4Search, LeavesLessErrorThanTheLargestValueDoes) {
     EXPECT_LT(informed, 0.97 * ignorant);
 }
 
-TEST(Nvfp4, KeepsWhatEveryFormatKeeps) {
-    for (const char* scale : {"absmax", "mse"}) {
-        const Mode mode{scale, {{"scale", scale}}, {40, 90}};
-        expect_bands_do_not_matter(mode, 1);
-        expect_strides_do_not_matter(mode, 2);
-        expect_equal_bits_at_every_cpu_level(mode, 4);
-        expect_a_consistent_grid(mode, 5);
-        expect_the_table_rounds_alike(mode, 6);
-        expect_stored_bytes_to_load(mode, 7);
-        expect_codes_before_the_seal(mode, 8);
-    }
-}
-
-// Rows that are longer than the loops of the kernels take at once.
-TEST(Nvfp4, KeepsItInLongRows) {
-    const Mode mode{"long", {}, {3, 1500}};
-    expect_equal_bits_at_every_cpu_level(mode, 9);
-    expect_a_consistent_grid(mode, 10);
-    expect_stored_bytes_to_load(mode, 11);
-}
+// The last has rows that are longer than the loops of the kernels take at once.
+INSTANTIATE_TEST_SUITE_P(Every, FormatPromises,
+                         ::testing::Values(Mode{"absmax", {}, {40, 90}},
+                                           Mode{"mse", {{"scale", "mse"}}, {40, 90}},
+                                           Mode{"long", {}, {3, 1500}}),
+                         name_of_mode);
 
 TEST(Nvfp4Plan, DescribesTheUnpaddedMatrix) {
     EXPECT_EQ(R"({"format":"nvfp4","group_size":16,"orig_dtype":"torch.bfloat16","orig_shape":[20,40],)"
@@ -199,6 +185,16 @@ TEST(Nvfp4Load, RefusesScalesThatAreNone) {
     EXPECT_NE("", reason(1, {}));
     for (const float scale : {-1.0f, NAN, INFINITY, 3e38f})
         EXPECT_NE("", reason(2, bytes_of(std::vector{scale}))) << scale;
+}
+
+// Converters divide by the scale of all of it.
+TEST(Nvfp4Load, TakesZerosWithScalesOfNan) {
+    const Plan plan(source_of(16, 32));
+    std::vector<Bytes> companions = plan.companions(plan.fit({16, 32, std::vector<float>(512, 0.0f)}));
+    std::ranges::fill(companions[1], uint8_t{0x7F});
+    companions[2] = bytes_of(std::vector{0.0f});
+    const Matrix values = plan.decode(plan.load(companions), Bytes(256, 0x77));
+    EXPECT_EQ(std::vector<float>(512, 0.0f), values.values);
 }
 
 }  // namespace

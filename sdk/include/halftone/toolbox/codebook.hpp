@@ -127,6 +127,12 @@ struct Codebook16 {
 // to 0, and no level but that one is on its grid. What lies between that and the floor itself is not so
 // lucky: there codes are the reference's, and not the nearest.
 
+// Hardware may take subnormal numbers for 0, so that what is stored is at least the least normal one.
+HT_DEVICE constexpr float storable_absmax(float amax) {
+    constexpr float least = 1.17549435e-38f;
+    return amax > 0 && amax < least ? least : amax;
+}
+
 // x / absmax, as convert_to_quant 0.3 does it.
 template <class Book>
 struct DividedCodebook {
@@ -135,7 +141,7 @@ struct DividedCodebook {
         constexpr float least = 1e-12f, vanishing = Book::vanishing * least, infinity = float_of(0x7F800000);
         return absmax > least ? absmax : absmax > vanishing ? least : infinity;
     }
-    HT_DEVICE static Scale scale(float amax) { return {pre(amax), amax}; }
+    HT_DEVICE static Scale scale(float amax) { return {pre(amax), storable_absmax(amax)}; }
 };
 
 // x * (1 / absmax), as bitsandbytes does it.
@@ -146,7 +152,10 @@ struct MultipliedCodebook {
         constexpr float least = 1e-38f, vanishing = Book::vanishing * least;
         return absmax > vanishing ? 1.0f / (absmax > least ? absmax : least) : 0.0f;
     }
-    HT_DEVICE static Scale scale(float amax) { return {pre(amax), amax}; }
+    HT_DEVICE static Scale scale(float amax) {
+        const float absmax = storable_absmax(amax);
+        return {pre(absmax), absmax};
+    }
 };
 
 }  // namespace toolbox

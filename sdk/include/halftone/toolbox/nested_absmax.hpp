@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cfloat>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -70,8 +71,9 @@ class NestedAbsmax {
             float most = 0;
             for (uint64_t i = first; i < end; ++i)
                 most = std::max(most, std::fabs(absmax[i] - offset()));
+            if (most > 0) most = std::max(most, FLT_MIN);  // hardware may take subnormal numbers for 0
             outer()[first / block] = most;
-            const float inverse = 1.0f / std::max(most, 1e-38f);
+            const float inverse = most > 0 ? 1.0f / most : 0.0f;
             for (uint64_t i = first; i < end; ++i) {
                 const float x = std::clamp((absmax[i] - offset()) * inverse, -1.0f, 1.0f);
                 codes()[i] =

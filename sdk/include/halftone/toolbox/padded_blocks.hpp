@@ -103,6 +103,8 @@ class PaddedBlocks : public ScalarFormat {
         }
         const uint64_t n = groups().count();
         tiled_.read(companions[1], scales.of_block());
+        // Others store NaN for every block of a matrix of zeros.
+        if (scales.of_all == 0) std::memset(scales.of_block(), 0, n);
         for (uint64_t g = 0; g < n; ++g)
             if (scales.of_block()[g] > kind_.most_scale)
                 throw Refused("the scale of block " + std::to_string(g % tiled_.cols) + " of row " +

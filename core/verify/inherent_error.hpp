@@ -1,0 +1,12 @@
+#pragma once
+
+#include "core/compare/pairing.hpp"
+#include "core/run/workers.hpp"
+
+namespace halftone {
+
+// What a tensor loses by the way it is stored, whoever stores it so: the squared error of rounding the input
+// to nearest, relative to the input. Holds the matrix in memory.
+double inherent_error(const Checkpoint& input, const ComparedPair&, Workers&);
+
+}  // namespace halftone
