@@ -362,7 +362,7 @@ Plan Planner::plan() {
     for (uint32_t i = 0; i < n; ++i)
         plan_.tensors.push_back(decide(i));
     check_kept_layouts();
-    drop_stale_file_markers();
+    drop_legacy_leftovers();
     drop_what_is_replaced();
     count();
     add_collected_warnings();

@@ -51,7 +51,7 @@ class Planner {
     const ResolvedTreatment& wanted_treatment(const Tensor&, int rule, const Verdict&,
                                               std::string& reason) const;
     void check_kept_layouts() const;
-    void drop_stale_file_markers();
+    void drop_legacy_leftovers();
     void drop_what_is_replaced();
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void learn(PlannedTensor&, const std::string& layer, const ResolvedTreatment&);

@@ -77,14 +77,23 @@ void Planner::check_kept_layouts() const {
 }
 
 // Markers for the whole file are false once no layer that they speak for is left as it was.
-void Planner::drop_stale_file_markers() {
+void Planner::drop_legacy_leftovers() {
     bool left = false, changed = false;
     for (const auto& [name, layer] : quantized_before_) {
         const bool marked =
             is_legacy(layer) || std::ranges::find(file_markers_, layer.evidence) != file_markers_.end();
         if (marked) (changes_.touched.contains(name) ? changed : left) = true;
     }
-    if (!left && changed) replaced_.insert(file_markers_.begin(), file_markers_.end());
+    if (left || file_markers_.empty() || (!changed && changes_.touched.empty())) return;
+    replaced_.insert(file_markers_.begin(), file_markers_.end());
+    // Loaders would take weights with dummy scales for quantized.
+    for (const Tensor& one : plan_.checkpoint->tensors())
+        for (const std::string_view suffix : {".scale_weight", ".scale_input"}) {
+            if (!one.name.ends_with(suffix)) continue;
+            const std::string layer = one.name.substr(0, one.name.size() - suffix.size());
+            if (plan_.checkpoint->find(layer + ".weight") && !quantized_before_.contains(layer))
+                replaced_.insert(one.name);
+        }
 }
 
 // An unquantized layer may carry dummy scales or an empty marker; what the new quantization writes takes

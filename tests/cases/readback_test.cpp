@@ -353,6 +353,35 @@ TEST_F(ReadBack, AQuantizedInputIsQuantizedAnew) {
             << by_way_of_plain.tensors()[i].name;
 }
 
+// Many legacy files have scales of 1 beside weights that are not quantized.
+TEST_F(ReadBack, DummyScalesGoWithTheLegacyMarker) {
+    const std::vector<NewTensor> dummies = {random_tensor("b.weight", HT_DTYPE_BF16, {40, 32}, 1),
+                                            scale("b.scale_weight", 1, {1}),
+                                            scale("b.scale_input", 1, {1}),
+                                            random_tensor("c.weight", HT_DTYPE_BF16, {40, 32}, 2),
+                                            scale("c.scale_weight", 1, {1}),
+                                            bytes_tensor("scaled_fp8", HT_DTYPE_F8_E4M3, {2}, {0, 0})};
+    std::vector<NewTensor> mixed = dummies;
+    mixed.push_back(four_codes("a.weight"));
+    mixed.push_back(scale("a.scale_weight", 2));
+    const std::string rule = "[[rule]]\nmatch = \"b.*\"\naction = \"keep\"\n";
+    write(mixed);
+    ASSERT_EQ(run("format = \"fp8\"\n" + rule).code, 0);
+    EXPECT_EQ(names_of(out()), (Names{"a.comfy_quant", "a.weight", "a.weight_scale", "b.weight",
+                                      "c.comfy_quant", "c.weight", "c.weight_scale"}));
+    write(dummies);
+    ASSERT_EQ(run("format = \"fp8\"\n" + rule, {"--force"}).code, 0);
+    EXPECT_EQ(names_of(out()), (Names{"b.weight", "c.comfy_quant", "c.weight", "c.weight_scale"}));
+    // As long as a layer is stored so, all of it stays.
+    write(mixed);
+    ASSERT_EQ(run("format = \"fp8\"\n[[rule]]\nmatch = [\"a.*\", \"b.*\"]\naction = \"keep\"\n",
+                  {"--force", "--set", "output.layout=legacy"})
+                  .code,
+              0);
+    EXPECT_NE(out().find("b.scale_weight"), nullptr);
+    EXPECT_NE(out().find("scaled_fp8"), nullptr);
+}
+
 TEST_F(ReadBack, TheLegacyMarkerGoesWithTheLastLayerThatItSpokeFor) {
     write({random_tensor("a.weight", HT_DTYPE_BF16, {40, 32}, 1),
            random_tensor("b.weight", HT_DTYPE_BF16, {40, 32}, 2)});
