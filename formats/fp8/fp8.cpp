@@ -36,7 +36,7 @@ constexpr std::string_view group_label_ending = "_block3d";  // of some converte
 constexpr const char* activations = "fp8, scaled by input_scale or by 1";
 constexpr const char* ada = "NVIDIA from Ada on";
 
-constexpr uint64_t least_block = 2;
+constexpr uint64_t least_block = 2, usual_block = 64;
 constexpr bool has_blocks(ScalePer per) {
     return per == ScalePer::block || per == ScalePer::block3d;
 }
@@ -44,9 +44,14 @@ constexpr bool has_blocks(ScalePer per) {
 struct Choice {
     ElementType element = ElementType::e4m3fn;
     ScalePer per = ScalePer::tensor;
-    uint64_t block = 64;
+    uint64_t block = usual_block;
 
     uint64_t tall() const { return per == ScalePer::block ? block : 1; }
+    // Of an option that was set and is good for nothing here.
+    const char* remark() const {
+        return has_blocks(per) || block == usual_block ? ""
+                                                       : "without blocks: block_size needs another scaling";
+    }
     const char* label() const { return label_names[static_cast<int>(element)][static_cast<int>(per)]; }
 };
 
@@ -207,6 +212,7 @@ class Fp8 : public toolbox::ScalarFormat {
 
     Facts facts() const {
         Facts facts = ScalarFormat::facts();
+        facts.remark = choice_.remark();
         facts.activation_max = toolbox::E4m3fnLayout::most_value;  // of weights in e5m2, too
         return facts;
     }

@@ -42,7 +42,13 @@ struct Choice {
 Choice chosen(const ht_source& source, const Options& options) {
     Choice choice{options.choice_as<Layout>("scaling"), static_cast<uint64_t>(options.whole("block_size")),
                   0};
-    if (options.choice("rotation") == "none") return choice;
+    if (!has_blocks(choice.layout) && choice.block != usual_block)
+        choice.remark = "without blocks: block_size needs another scaling";
+    if (options.choice("rotation") == "none") {
+        if (options.whole("rotation_group") != static_cast<int64_t>(toolbox::usual_rotation))
+            choice.remark = "unrotated: rotation_group needs rotation = \"hadamard\"";
+        return choice;
+    }
     if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
     if (source.dialect == HT_DIALECT_LEGACY)
         throw Refused("the legacy layout cannot say that rows are rotated");

@@ -17,6 +17,14 @@ std::string reason(const ht_source& source, const std::string& element = "e4m3fn
     return refusal([&] { Plan(source, {{"element", element}, {"scaling", scaling}}); });
 }
 
+TEST(Fp8Plan, SaysWhichOptionIsGoodForNothing) {
+    EXPECT_STREQ("without blocks: block_size needs another scaling",
+                 Plan(source_of(64, 64), {{"block_size", "32"}}).facts().remark);
+    EXPECT_EQ(nullptr,
+              Plan(source_of(64, 64), {{"block_size", "32"}, {"scaling", "block3d"}}).facts().remark);
+    EXPECT_EQ(nullptr, Plan(source_of(64, 64)).facts().remark);
+}
+
 TEST(Descriptor, NamesThePlugin) {
     EXPECT_STREQ("fp8", descriptor().id);
     EXPECT_EQ(HT_KIND_FORMAT, descriptor().kind);

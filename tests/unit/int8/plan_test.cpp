@@ -69,6 +69,15 @@ TEST(Int8Plan, TakesTheNextSmallerGroupThatDivides) {
     EXPECT_EQ("unrotated: 4 does not divide the columns", group(21, "4"));
 }
 
+TEST(Int8Plan, SaysWhichOptionsAreGoodForNothing) {
+    EXPECT_STREQ("without blocks: block_size needs another scaling",
+                 Plan(source_of(3, 512), {{"scaling", "row"}, {"block_size", "64"}}).facts().remark);
+    EXPECT_STREQ("unrotated: rotation_group needs rotation = \"hadamard\"",
+                 Plan(source_of(3, 512), {{"scaling", "row"}, {"rotation_group", "64"}}).facts().remark);
+    EXPECT_EQ(nullptr, Plan(source_of(64, 512), {{"block_size", "64"}}).facts().remark);
+    EXPECT_EQ(nullptr, Plan(source_of(3, 512), {{"scaling", "tensor"}}).facts().remark);
+}
+
 TEST(Int8Plan, RefusesWhatTheLegacyLayoutCannotSay) {
     const auto reason = [](uint32_t wants, const Choices& choices) {
         return refusal([&] { Plan(source_of(64, 256, HT_DIALECT_LEGACY, wants), choices); });
