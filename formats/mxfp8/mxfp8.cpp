@@ -34,7 +34,7 @@ class Mxfp8 : public toolbox::PaddedBlocks {
                                      "8-bit floating point in blocks of 32 scaled by powers of two", "MIT"};
 
     static constexpr ht_label labels[] = {
-        {sizeof(ht_label), 0, "mxfp8", "", "comfyui>=2026-01", "mxfp8, scaled as they come",
+        {sizeof(ht_label), 0, "mxfp8", "", "comfyui>=2026-03", "mxfp8, scaled as they come",
          "NVIDIA from Blackwell on", "dequantized before multiplying on older hardware"},
         {sizeof(ht_label), 0, "hybrid_mxfp8", "", "", "none", "",
          "only read: what a converter makes of mxfp8 with one number more"},
