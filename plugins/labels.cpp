@@ -67,6 +67,10 @@ bool is_since(std::string_view text) {
     return is_month(text) || is_version(text);
 }
 
+bool is_one_line(std::string_view text) {
+    return text.find('\n') == std::string_view::npos;
+}
+
 std::optional<std::vector<LabelTaker>> read_label_takers(std::string_view loaders) {
     std::vector<LabelTaker> takers;
     for (bool first = true; const std::string& part : text::split(loaders, ';')) {
@@ -113,7 +117,7 @@ std::string fault_of(const Format::Label& label, const OptionTable& table) {
             return fmt::format("options '{}': {}", text::printable(label.options), fault);
     for (const std::string* line :
          {&label.label, &label.loaders, &label.activations, &label.hardware, &label.remark})
-        if (line->find('\n') != std::string::npos) return "a text has more than one line";
+        if (!is_one_line(*line)) return "a text has more than one line";
     return "";
 }
 

@@ -15,6 +15,9 @@ bool is_loader_name(std::string_view);
 // A month, "2025-12", or a version, "0.31.0".
 bool is_since(std::string_view);
 
+// As all texts of a label are.
+bool is_one_line(std::string_view);
+
 // A loader that takes a label.
 struct LabelTaker {
     std::string loader;

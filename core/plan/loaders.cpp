@@ -177,6 +177,9 @@ LabelRule read_rule(const Node& node) {
     table.read("activations", rule.activations);
     table.read("hardware", rule.hardware);
     table.read("remark", rule.remark);
+    for (const std::string_view key : {"label", "activations", "hardware", "remark"})
+        if (const Node* text = table.given(key); text && !is_one_line(text->text))
+            refuse(text->place, table.what(key) + " has more than one line");
     if (const Node* keys = table.list("keys"))
         for (const Node& key : keys->items)
             rule.keys.push_back(read_key(key));

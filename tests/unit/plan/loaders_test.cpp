@@ -64,6 +64,13 @@ TEST(LoadersFile, MistakesAreNamedWithTheirPlace) {
               "l.toml:4:11: 'scaling: row' is not written as 'name=value other=value'");
     EXPECT_EQ(problem_of("[[label]]\nloader = \"here\"\nlabel = \"x\"\nkeys = [{ option = \"o\" }]\n"),
               "l.toml:4:9: each of [[label]] keys needs 'key'");
+    const std::string rule = "[[label]]\nloader = \"here\"\nlabel = \"x\"\n";
+    EXPECT_EQ(problem_of(rule + "activations = \"fp8\\nint8\"\n"),
+              "l.toml:4:15: [[label]] activations has more than one line");
+    EXPECT_EQ(problem_of(rule + "hardware = \"a\\nb\"\n"),
+              "l.toml:4:12: [[label]] hardware has more than one line");
+    EXPECT_EQ(problem_of(rule + "remark = \"a\\nb\"\n"),
+              "l.toml:4:10: [[label]] remark has more than one line");
     EXPECT_EQ(problem_of("labels = 1\n"), "l.toml:1:1: the file has no key 'labels'; did you mean 'label'?");
     EXPECT_NE(problem_of("[loader.here\n").find("l.toml:1"), std::string::npos);
 }
