@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/base/text.hpp"
+#include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/quantized.hpp"
 #include "core/plan/selection.hpp"
 #include "core/plan/stored_matrix.hpp"
@@ -44,6 +45,19 @@ std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t 
         return fmt::format("its '{}' has the shape {}, and loaders need {}", stored.name,
                            to_string(tensor->shape), to_string(stored.shape));
     return "";
+}
+
+// The members of a JSON object. Exit::input if it is none.
+std::vector<std::string> keys_of(std::string_view json, const std::string& subject) {
+    JsonReader reader({.where = "", .subject = subject, .next = [json]() mutable {
+                           return std::exchange(json, std::string_view());
+                       }});
+    std::vector<std::string> keys;
+    reader.begin_object();
+    for (std::string key; reader.next_member(key); reader.skip())
+        keys.push_back(key);
+    reader.finish();
+    return keys;
 }
 
 class Check {
@@ -99,6 +113,7 @@ class Check {
                 if (std::string fault = fault_of(needed, matrix->parts[i], matrix->experts()); !fault.empty())
                     judgment.refuse(std::move(fault));
             }
+            check_state(*matrix, judgment);
             return judgment;
         } catch (const Unrecognized& error) {
             std::string reason = layer.label.empty() ? error.problem() : "";
@@ -114,6 +129,23 @@ class Check {
                 judgment.reason = fmt::format("its '.{}' ", error.where().substr(prefix.size()));
             judgment.reason += error.problem();
             return judgment;
+        }
+    }
+
+    // Formats overlook what they do not know in a quant_state's JSON; its own loaders do not.
+    void check_state(const StoredMatrix& matrix, Judgment& judgment) const {
+        if (loader_.state_keys.empty()) return;
+        for (size_t i = 0; judgment.taken && i < matrix.parts.size(); ++i) {
+            const Tensor* state = matrix.parts[i];
+            if (!state || matrix.plan->stored()[i].role != HT_ROLE_STATE_JSON) continue;
+            std::string text(state->bytes, '\0');
+            checkpoint_->read(*state, 0, std::as_writable_bytes(std::span(text)));
+            for (const std::string& key : keys_of(text, "its quant_state"))
+                if (std::ranges::find(loader_.state_keys, key) == loader_.state_keys.end())
+                    judgment.refuse(fmt::format("its quant_state has a key '{}', which {} does not know",
+                                                text::printable(key), loader_.name),
+                                    "halftone run with this file as its input and layout = \"bitsandbytes\" "
+                                    "writes one without it");
         }
     }
 

@@ -110,8 +110,8 @@ class Table {
 
 void read_loader(const Entry& entry, Loader& loader) {
     const Table table(entry.value, fmt::format("[loader.{}]", entry.key),
-                      {"name", "layouts", "single_files", "experts", "dtypes", "marker_keys", "embeddings",
-                       "metadata", "unknown_label", "remark"});
+                      {"name", "layouts", "single_files", "experts", "dtypes", "marker_keys", "state_keys",
+                       "embeddings", "metadata", "unknown_label", "remark"});
     static const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
     loader.id = entry.key;
     if (loader.name.empty()) loader.name = entry.key;
@@ -128,6 +128,7 @@ void read_loader(const Entry& entry, Loader& loader) {
                                    text::printable(dtype.text, 60)),
                        "types are named as in safetensors: F32, F8_E4M3, U8");
     table.read("marker_keys", loader.marker_keys);
+    table.read("state_keys", loader.state_keys);
     table.read("embeddings", loader.embeddings);
     table.read("unknown_label", loader.unknown_label);
     table.read("remark", loader.remark);

@@ -19,6 +19,7 @@ struct Loader {
     bool experts = false;                         // takes stacks of experts, quantized
     std::vector<std::string> dtypes;              // that its reader knows; empty: all
     std::vector<std::string> marker_keys;         // what it reads of a marker
+    std::vector<std::string> state_keys;          // that it knows of a quant_state's JSON; empty: any
     std::vector<std::string> embeddings;          // labels that it takes for embedding tables; empty: all
     std::map<std::string, std::string> metadata;  // that it wants in the header
     std::string unknown_label;                    // what it says; {} is the label

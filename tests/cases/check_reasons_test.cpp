@@ -39,5 +39,24 @@ TEST_F(Reasons, LabelsAreTakenSinceTheMonthInWhichTheirLoaderLearnedThem) {
     expect_taken("comfyui", ", since 2026-06");
 }
 
+TEST_F(Reasons, AStateWithAnUnknownKeyStopsBitsandbytes) {
+    const auto with_state = [&](const std::string& state) {
+        const auto* first = reinterpret_cast<const std::byte*>(state.data());
+        write({zeros("a.weight", HT_DTYPE_U8, {128, 1}), zeros("a.weight.absmax", HT_DTYPE_F32, {4}),
+               zeros("a.weight.quant_map", HT_DTYPE_F32, {16}),
+               NewTensor{"a.weight.quant_state.bitsandbytes__nf4",
+                         HT_DTYPE_U8,
+                         {state.size()},
+                         {first, first + state.size()}}},
+              {{"format", "pt"}});
+    };
+    const std::string known =
+        R"({"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [16, 16])";
+    with_state(known + "}");
+    expect_taken("bitsandbytes", "taken: 1 layer");
+    with_state(known + R"(, "colour": {"is": "blue"}})");
+    expect_refused("bitsandbytes", {"its quant_state has a key 'colour', which bitsandbytes does not know"});
+}
+
 }  // namespace
 }  // namespace halftone::test
