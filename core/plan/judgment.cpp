@@ -134,6 +134,29 @@ std::string why_not_taken(const Loader& loader, const StoredAs& stored, const Fo
                        what_it_says(loader, stored.label), others);
 }
 
+// By a rule, whatever the format says.
+std::string why_ruled_out(const Loader& loader, const std::string& label, const std::string& remark) {
+    const std::string what =
+        label.empty() ? "this layout of the format" : fmt::format("the label '{}'", text::printable(label));
+    return fmt::format("{} does not work with {}{}{}", loader.name, what, remark.empty() ? "" : ": ", remark);
+}
+
+// What is stored could have a label, but the file gives it none.
+bool lacks_label(const StoredAs& stored) {
+    return stored.label.empty() && stored.plan.source().dialect == HT_DIALECT_COMFY &&
+           !stored.plan.description().empty();
+}
+
+void refuse_unlabelled(const Loader& loader, const StoredAs& stored, Judgment& judgment) {
+    const bool marked = !stored.configuration.is_discarded();
+    const std::string layout(layout_name(HT_DIALECT_COMFY));
+    judgment.refuse(
+        fmt::format("{}, and so {} does not take it for quantized",
+                    marked ? "its marker names no format" : "it has no marker, nor an entry in the header",
+                    loader.name),
+        loader.reads_layout(layout) ? "halftone run with this file as its input writes one that does" : "");
+}
+
 void judge_layout(const Loader& loader, const StoredAs& stored, Judgment& judgment) {
     const std::string_view layout = layout_name(stored.plan.source().dialect);
     if (loader.reads_layout(layout)) return;
@@ -173,6 +196,7 @@ void judge_keys(const Loader& loader, const LabelRule& rule, const StoredAs& sto
 
 void Judgment::refuse(std::string why, std::string instead) {
     taken = false;
+    remarks.clear();
     reason = std::move(why);
     if (!instead.empty()) advice = std::move(instead);
 }
@@ -209,12 +233,17 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
             judgment.since = one->since;
         }
     }
-    const LabelRule* keys = nullptr;
+    const LabelRule *keys = nullptr, *decided_by = nullptr;
     for (const LabelRule& rule : loaders.rules()) {
         if (rule.loader != loader.id || rule.label != stored.label ||
             !all_hold(rule.options, stored, options))
             continue;
-        if (rule.takes) judgment.taken = *rule.takes;
+        if (rule.takes) {
+            // The format remarked on a loader that did otherwise.
+            if (*rule.takes != judgment.taken) known.remark.clear();
+            judgment.taken = *rule.takes;
+            decided_by = &rule;
+        }
         if (rule.since) judgment.since = *rule.since;
         if (rule.activations) known.activations = *rule.activations;
         if (rule.hardware) known.hardware = *rule.hardware;
@@ -226,7 +255,11 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
     if (!judgment.taken) {
         const std::string described = stored.plan.description().value("format", "");
         judgment.advice = alternatives(loader, stored, options);
-        if (!row && described != stored.label && !described.empty())
+        if (decided_by)
+            judgment.refuse(why_ruled_out(loader, stored.label, decided_by->remark.value_or("")));
+        else if (!row && lacks_label(stored))
+            refuse_unlabelled(loader, stored, judgment);
+        else if (!row && !stored.label.empty() && described != stored.label && !described.empty())
             judgment.refuse(
                 fmt::format("its label is '{}', but what is stored is '{}'", stored.label, described));
         else
@@ -254,20 +287,28 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
 Judgment judge_label(const Loaders& loaders, const Loader& loader, const std::string& label,
                      const std::string& why_unread) {
     Judgment judgment;
+    const LabelRule* decided_by = nullptr;
+    std::string remark;
     for (const LabelRule& rule : loaders.rules()) {
         if (rule.loader != loader.id || rule.label != label || !rule.options.empty()) continue;
-        if (rule.takes) judgment.taken = *rule.takes;
+        if (rule.takes) decided_by = &rule;
         if (rule.since) judgment.since = *rule.since;
         if (rule.activations) judgment.activations = *rule.activations;
         if (rule.hardware) judgment.hardware = *rule.hardware;
+        if (rule.remark) remark = *rule.remark;
     }
-    if (judgment.taken)
+    judgment.taken = decided_by && *decided_by->takes;
+    if (judgment.taken) {
         judgment.remarks.push_back("judged by its label alone: no format here can read it");
-    else if (!why_unread.empty())
+        if (!remark.empty()) judgment.remarks.push_back(remark);
+    } else if (decided_by) {
+        judgment.reason = why_ruled_out(loader, label, remark);
+    } else if (!why_unread.empty()) {
         judgment.reason = why_unread;
-    else
+    } else {
         judgment.reason = fmt::format("{} does not know the label '{}'{}, and no format here does",
                                       loader.name, text::printable(label), what_it_says(loader, label));
+    }
     return judgment;
 }
 

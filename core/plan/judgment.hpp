@@ -23,8 +23,8 @@ struct StoredAs {
 struct Judgment {
     bool taken = false;
     std::string since, activations, hardware;  // of a layer that is taken
+    std::vector<std::string> remarks;          // likewise: nothing is worth knowing of what fails anyway
     std::string reason, advice;                // why it is refused, and what would not be
-    std::vector<std::string> remarks;
 
     void refuse(std::string why, std::string instead = "");  // without `instead` the advice stays
 };

@@ -42,6 +42,16 @@ std::string advice_of(const std::vector<Unrecognized::Answer>& answers) {
     return said;
 }
 
+std::string problem_of(const QuantizedLayer& layer) {
+    std::string what;
+    if (!layer.label.empty())
+        what = fmt::format(" ('{}')", text::printable(layer.label));
+    else if (!layer.configuration.empty())
+        what =
+            fmt::format(", but its {} names no format", layer.in_header ? "entry in the header" : "marker");
+    return fmt::format("is quantized{}, and no format plugin can read it", what);
+}
+
 }  // namespace
 
 bool may_differ_in_length(const StoredTensor& stored) {
@@ -49,11 +59,7 @@ bool may_differ_in_length(const StoredTensor& stored) {
 }
 
 Unrecognized::Unrecognized(const QuantizedLayer& layer, std::vector<Answer> answers)
-    : Error(Exit::input, layer.name,
-            fmt::format("is quantized{}, and no format plugin can read it",
-                        layer.label.empty() ? "" : fmt::format(" ('{}')", text::printable(layer.label))),
-            advice_of(answers)),
-      answers_(std::move(answers)) {}
+    : Error(Exit::input, layer.name, problem_of(layer), advice_of(answers)), answers_(std::move(answers)) {}
 
 uint64_t StoredMatrix::held_bytes() const {
     uint64_t bytes = plan->facts().grid_bytes * experts();
