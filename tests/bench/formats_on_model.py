@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 
-FORMATS = [
+FORMATS = [  # a format and its options; a third text goes into [output]
     ("fp8", ""),
     ("fp8", 'scaling = "row"'),
     ("fp8", 'scaling = "block"'),
@@ -32,15 +32,21 @@ FORMATS = [
     ("int8", 'scaling = "row"\nrotation = "hadamard"'),
     ("nf4", ""),
     ("nf4", 'scale = "mse"'),
+    ("nf4", "", 'layout = "bitsandbytes"'),
+    ("nf4", 'scale = "mse"', 'layout = "bitsandbytes"'),
     ("fp4", ""),
     ("fp4", 'scale = "mse"'),
+    ("fp4", "", 'layout = "bitsandbytes"'),
+    ("fp4", 'scale = "mse"', 'layout = "bitsandbytes"'),
     ("nvfp4", ""),
     ("nvfp4", 'scale = "mse"'),
     ("convrot_w4a4", ""),
     ("convrot_w4a4", 'scale = "mse"'),
     ("convrot_w4a4", 'linear_dtype = "int4"'),
     ("asym_w4a8_int8", ""),
+    ("cast", 'to = "f16"'),
     ("cast", 'to = "e4m3fn"'),
+    ("cast", 'to = "e5m2"'),
 ]
 
 
@@ -62,8 +68,9 @@ def bits(plan):
 
 
 class Trial:
-    def __init__(self, arguments, folder, index, format_id, options):
-        self.arguments, self.format_id, self.options = arguments, format_id, options
+    def __init__(self, arguments, folder, index, format_id, options, output=""):
+        self.arguments, self.format_id = arguments, format_id
+        self.shown = "\n".join(text for text in (output, options) if text)
         self.pipeline, self.stored = folder / f"{index}.toml", folder / f"{index}.safetensors"
         self.plain = folder / f"{index}-plain.safetensors"
         kept = f'[[rule]]\nmatch = {json.dumps(arguments.keep)}\naction = "keep"' if arguments.keep else ""
@@ -71,6 +78,7 @@ class Trial:
 path = "{arguments.model.resolve()}"
 [output]
 path = "{self.stored}"
+{output}
 [model]
 profile = "none"
 [quantize]
@@ -83,20 +91,24 @@ format = "{format_id}"
         halftone = self.arguments.halftone
         plan = json.loads(call(halftone, "plan", self.pipeline, "--json"))
         call(halftone, "run", self.pipeline)
-        call(halftone, "dequantize", self.stored, "-o", self.plain, "--dtype", "f32")
+        if self.format_id == "cast":  # plain numbers already, which dequantize has nothing to do with
+            self.stored.rename(self.plain)
+            self.stored = self.plain
+        else:
+            call(halftone, "dequantize", self.stored, "-o", self.plain, "--dtype", "f32")
         more = ["--stats", self.arguments.statistics] if self.arguments.statistics else []
         compared = json.loads(call(halftone, "compare", self.arguments.model, self.stored, "--json", *more))
         divergence = call(sys.executable, self.arguments.evaluate, self.arguments.model, self.plain, "--windows",
                           self.arguments.windows)
         found = re.search(r"KL (\S+) ± (\S+)", divergence)
         self.plain.unlink()
-        self.stored.unlink()
+        self.stored.unlink(missing_ok=True)
         return plan, compared, found[1], found[2]
 
     def row(self):
         plan, compared, divergence, error = self.figures()
         total = compared["total"]
-        cells = [self.format_id, self.options.replace("\n", ", "), f"{bits(plan):.2f}",
+        cells = [self.format_id, self.shown.replace("\n", ", "), f"{bits(plan):.2f}",
                  f"{total['relmse']:.3g}", f"{divergence} ± {error}"]
         if self.arguments.statistics:
             cells += [f"{total[name]:.3g}" if total.get(name) is not None else "-"
@@ -119,9 +131,9 @@ def main():
         header += ["Outputs, exact activations", "Outputs, as loaders multiply"]
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for index, (format_id, options) in enumerate(FORMATS):
-            if arguments.only in f"{format_id} {options}":
-                print(Trial(arguments, pathlib.Path(folder), index, format_id, options).row(), flush=True)
+        for index, row in enumerate(FORMATS):
+            if arguments.only in " ".join(row):
+                print(Trial(arguments, pathlib.Path(folder), index, *row).row(), flush=True)
 
 
 if __name__ == "__main__":
