@@ -16,7 +16,7 @@
 #include <halftone/toolbox/nibbles.hpp>
 #include <halftone/toolbox/rotation.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
-#include <halftone/toolbox/scale_search.hpp>
+#include <halftone/toolbox/scale_option.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 #include <halftone/toolbox/strips.hpp>
 

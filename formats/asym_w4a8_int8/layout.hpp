@@ -5,7 +5,7 @@
 
 #include <halftone/plugin.hpp>
 #include <halftone/toolbox/rotation.hpp>
-#include <halftone/toolbox/scale_search.hpp>
+#include <halftone/toolbox/scale_option.hpp>
 
 namespace halftone::asym_w4a8_int8 {
 

@@ -15,6 +15,7 @@
 #include <halftone/toolbox/scalar_kernels.hpp>
 #include <halftone/toolbox/scalar_levels.hpp>
 #include <halftone/toolbox/scale_groups.hpp>
+#include <halftone/toolbox/scale_option.hpp>
 #include <halftone/toolbox/scale_search.hpp>
 #include <halftone/toolbox/strips.hpp>
 
@@ -57,6 +58,7 @@ class ScalarFit {
         header.packing = parts_.packing;
         header.variant = static_cast<uint8_t>(parts_.variant);
         header.padded = parts_.padded;
+        header.search = searches();
         std::memcpy(grid, &header, sizeof header);
         std::memcpy(grid + offset(0), parts_.levels.level.data(), level_count() * sizeof(float));
         std::memcpy(grid + offset(1), parts_.levels.upper.data(), level_count() * sizeof(float));
@@ -238,7 +240,7 @@ class ScalarFit {
     }
 
     double error(const Band& in, const float* column_weight, uint64_t group_or_row, Scale scale, float unit,
-                 double most = std::numeric_limits<double>::infinity()) const {
+                 double most = no_limit) const {
         double sum = 0;
         each_piece_of(in, column_weight, group_or_row, [&](const float* x, const float* weight, uint64_t n) {
             if (sum < most) sum += parts_.kernels.squared_error(x, weight, n, scale.pre, scale.post, unit);

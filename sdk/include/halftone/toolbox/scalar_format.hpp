@@ -166,10 +166,7 @@ class ScalarFormat : public ScalarFit {
     }
 
     // Whether scalar_kernels.cuh has a kernel that does what this plan does.
-    bool on_device(std::string_view kernel) const {
-        if (kernel == "rotate") return parts_.rotation.group > 0;
-        return !(searches() && (kernel == "fit_pass" || kernel == "fit_band"));
-    }
+    bool on_device(std::string_view kernel) const { return kernel != "rotate" || parts_.rotation.group > 0; }
 
     ht_table table(const std::byte* grid) const {
         return {sizeof(ht_table),

@@ -13,76 +13,13 @@
 
 #include <halftone/ext/draft/kernels.h>
 #include <halftone/toolbox/hadamard.cuh>
-#include <halftone/toolbox/scalar_grid.hpp>
+#include <halftone/toolbox/scalar_grid.cuh>
+#include <halftone/toolbox/scale_search.cuh>
 
 namespace halftone {
 inline namespace v1 {
 namespace toolbox {
 namespace on_device {
-
-// The grid's parts, and where a row's elements find their scale.
-struct ScalarGrid {
-    const ScalarGridHeader& header;
-    float *pre, *post, *amax;
-
-    __device__ explicit ScalarGrid(void* grid)
-        : header(*static_cast<const ScalarGridHeader*>(grid)),
-          pre(part(grid, 2)),
-          post(part(grid, 3)),
-          amax(part(grid, 4)) {}
-
-    __device__ float* part(void* grid, uint32_t array) const {
-        return reinterpret_cast<float*>(static_cast<char*>(grid) +
-                                        scalar_grid_offset(header.levels, header.groups, array));
-    }
-    __device__ uint64_t across() const { return (header.cols + header.group_cols - 1) / header.group_cols; }
-    // With the padding of what is stored.
-    __device__ uint64_t stored_cols() const {
-        return header.padded ? across() * header.group_cols : header.cols;
-    }
-    __device__ uint64_t stored_rows(const ht_region& region) const {
-        const uint64_t end = region.row + region.rows, to = header.group_cols;
-        return header.padded && end == header.rows ? (end + to - 1) / to * to - region.row : region.rows;
-    }
-    __device__ float to_zero() const { return header.divide ? __int_as_float(0x7F800000) : 0.0f; }
-    __device__ float scaled(float x, float by) const { return header.divide ? x / by : x * by; }
-
-    // Of the first element of a row; others of the row with group().
-    __device__ uint64_t row_base(uint64_t row) const {
-        switch (header.scale_kind) {
-            case HT_SCALE_ROW:
-                return row;
-            case HT_SCALE_TILE:
-                return row / header.group_rows * across();
-            case HT_SCALE_RUN:
-                return row * header.cols;
-            default:
-                return 0;
-        }
-    }
-    __device__ uint64_t group(uint64_t base, uint64_t col) const {
-        if (header.scale_kind == HT_SCALE_TILE)
-            return base + static_cast<uint32_t>(col) / static_cast<uint32_t>(header.group_cols);
-        if (header.scale_kind == HT_SCALE_RUN) {
-            const uint64_t place = base + col;
-            return place <= UINT32_MAX
-                       ? static_cast<uint32_t>(place) / static_cast<uint32_t>(header.group_cols)
-                       : place / header.group_cols;
-        }
-        return base;
-    }
-};
-
-__device__ inline float& at(const ht_view& view, uint64_t i, uint64_t j) {
-    return view.at[static_cast<int64_t>(i) * view.row_stride + static_cast<int64_t>(j) * view.col_stride];
-}
-
-// Non-negative floats are ordered as their bits are; the greatest of a warp, in every thread of it.
-__device__ inline uint32_t warp_largest(uint32_t bits) {
-    for (int half = 16; half > 0; half /= 2)
-        bits = max(bits, __shfl_xor_sync(0xFFFFFFFF, bits, half));
-    return bits;
-}
 
 // visit(i, j, group) for the elements of a region: a block takes whole rows.
 template <class Visit>
@@ -97,7 +34,13 @@ __device__ void each_element(const ScalarGrid& grid, const ht_region& region, Vi
 template <class Variant>
 __device__ void fit_pass(const ht_kernel_args& args) {
     __shared__ uint32_t of_warps[HT_KERNEL_THREADS / 32];
+    const ScalarGrid grid(args.grid);
+    if constexpr (finds_scales<Variant>)
+        if (args.pass > 0)
+            return grid.header.divide ? search_rows<Variant, Scaling::divide>(args, grid)
+                                      : search_rows<Variant, Scaling::multiply>(args, grid);
     auto* const amax = static_cast<float*>(args.partials);
+    const uint64_t slot = grid.header.search ? search_candidates * sizeof(double) / sizeof(float) : 1;
     for (uint64_t i = blockIdx.x; i < args.region.rows; i += gridDim.x) {
         uint32_t bits = 0;
         for (uint64_t j = threadIdx.x; j < args.region.cols; j += blockDim.x)
@@ -107,7 +50,7 @@ __device__ void fit_pass(const ht_kernel_args& args) {
         __syncthreads();
         if (threadIdx.x < 32) {
             bits = warp_largest(threadIdx.x < HT_KERNEL_THREADS / 32 ? of_warps[threadIdx.x] : 0);
-            if (threadIdx.x == 0) amax[i] = float_of(bits);
+            if (threadIdx.x == 0) amax[i * slot] = float_of(bits);
         }
         __syncthreads();
     }
@@ -122,6 +65,9 @@ __device__ void fit_band(const ht_kernel_args& args) {
     if (h.scale_kind == HT_SCALE_TENSOR || region.rows == 0) return;
     const uint64_t first = grid.group(grid.row_base(region.row), 0);
     const uint64_t last = grid.group(grid.row_base(region.row + region.rows - 1), h.cols - 1);
+    if (h.search)
+        return h.divide ? search_groups<Variant, Scaling::divide>(args, grid, first, last)
+                        : search_groups<Variant, Scaling::multiply>(args, grid, first, last);
     const uint64_t warps = gridDim.x * static_cast<uint64_t>(blockDim.x) / 32;
     const uint32_t lane = threadIdx.x % 32;
     for (uint64_t g = first + (blockIdx.x * static_cast<uint64_t>(blockDim.x) + threadIdx.x) / 32; g <= last;

@@ -8,6 +8,7 @@
 
 #include <halftone/format.h>
 #include <halftone/plugin.hpp>
+#include <halftone/toolbox/scalar_grid.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -64,22 +65,7 @@ class ScaleGroups {
     // The pieces of one group, in the same way: visit(row, col, n), counted in the matrix.
     template <class Visit>
     void each_piece_of(uint64_t group, uint64_t most, Visit&& visit) const {
-        const uint64_t across = up(cols_, group_cols_);
-        uint64_t row = group / across * group_rows_, col = group % across * group_cols_;
-        const uint64_t end_row = std::min(row + group_rows_, rows_);
-        if (kind_ == HT_SCALE_RUN) {
-            const uint64_t first = group * group_cols_, end = std::min(first + group_cols_, rows_ * cols_);
-            for (uint64_t place = first, n = 0; place < end; place += n) {
-                n = std::min({end - place, cols_ - place % cols_, most});
-                visit(place / cols_, place % cols_, n);
-            }
-            return;
-        }
-        for (const uint64_t end = std::min(col + group_cols_, cols_); row < end_row; ++row)
-            for (uint64_t j = col, n = 0; j < end; j += n) {
-                n = std::min(end - j, most);
-                visit(row, j, n);
-            }
+        each_piece_of_group(GroupShape{kind_, rows_, cols_, group_rows_, group_cols_}, group, most, visit);
     }
 
   private:

@@ -4,25 +4,18 @@
 // can be stored, and are judged by what decoding with it gives back (squared_error in scalar_kernels.hpp).
 // The scale of the unchanged magnitude is kept unless another is better; of equals the largest wins. Formats
 // with few scales to choose from try them themselves, from the largest down, and need only squared_error and
-// error_unit().
+// error_unit(). For the CPU and for kernels.
 #pragma once
 
 #include <cfloat>
 #include <cstdint>
-#include <limits>
 
-#include <halftone/plugin.hpp>
 #include <halftone/toolbox/scalar_grid.hpp>
 #include <halftone/toolbox/scalar_kernels.hpp>
 
 namespace halftone {
 inline namespace v1 {
 namespace toolbox {
-
-enum class ScaleFit { absmax, mse };
-inline constexpr const char* scale_fit_names[] = {"absmax", "mse", nullptr};
-inline constexpr ht_option scale_option = choice(
-    "scale", "absmax", scale_fit_names, "scales from the largest magnitude, or of the least squared error");
 
 // Pieces that squared_error and moments are asked for are no longer: longer ones would lose digits of their
 // sums, which are float32. Sums of pieces are double, in the order of the pieces.
@@ -31,17 +24,19 @@ inline constexpr uint64_t search_piece = 512;
 // What the magnitude is multiplied by: 1.24, 1.21, ..., 0.49. Wider than 1 pays with few levels, where
 // the one at the end is better spent on a number that is not quite the largest.
 inline constexpr int search_candidates = 26;
-constexpr float search_factor(int candidate) {
+HT_DEVICE constexpr float search_factor(int candidate) {
     return 1.0f + 0.03f * static_cast<float>(8 - candidate);
 }
 inline constexpr int unchanged_candidate = 8;
 
 // Around a winner, where the whole matrix shares the scale and each look at it is a pass.
 inline constexpr int search_fine_candidates = 4;
-constexpr float search_fine_factor(int candidate) {
+HT_DEVICE constexpr float search_fine_factor(int candidate) {
     constexpr float factors[search_fine_candidates] = {1.02f, 1.01f, 0.99f, 0.98f};
     return factors[candidate];
 }
+
+inline constexpr double no_limit = DBL_MAX;  // of errors: sums of squares near 1
 
 // The sums of loops::moments over a group.
 struct Moments {
@@ -51,10 +46,10 @@ struct Moments {
 // The best scale of a group. rule(magnitude) gives a Scale; error(scale, most) its squared error, or anything
 // from `most` on as soon as it is known to be no less than that; moments(scale, unit) the sums for its codes.
 template <class Rule, class Error, class MomentsOf>
-Scale search_scale(float amax, Rule&& rule, Error&& error, MomentsOf&& moments) {
+HT_DEVICE Scale search_scale(float amax, Rule&& rule, Error&& error, MomentsOf&& moments) {
     float magnitude = amax;
     Scale best = rule(amax);
-    double least = error(best, std::numeric_limits<double>::infinity());
+    double least = error(best, no_limit);
     float tried = best.post;
     const auto attempt = [&](float other) {
         if (!(other > 0 && other <= FLT_MAX)) return false;
