@@ -17,6 +17,7 @@ namespace {
 void declare(Arguments& arguments) {
     arguments.operand("IN", true, "a quantized checkpoint")
         .option("output,o", "FILE", "the file to write")
+        .option("shapes-from", "MODEL", "what it was made from: tells shapes of layers that are stored flat")
         .flag("force,f", "replace an existing output")
         .option("shard-size", "SIZE", "write several files of at most this size, and their index");
     add_dtype_argument(arguments);
@@ -52,7 +53,9 @@ std::string formats_before(const Plan& plan) {
 int dequantize(Context& context, const Arguments& arguments) {
     os::catch_interrupts();
     const double started = os::seconds();
-    const DequantizeSettings settings = settings_from(arguments);
+    DequantizeSettings settings = settings_from(arguments);
+    if (arguments.has("shapes-from"))
+        settings.original = open_checkpoint(context, arguments.text("shapes-from"));
     const std::shared_ptr<Registry> registry = context.registry();
     const Plan plan = make_dequantize_plan(settings, *registry);
     for (const std::string& warning : plan.warnings)

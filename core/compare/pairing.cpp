@@ -13,8 +13,9 @@ namespace {
 // What a checkpoint has to be compared.
 class Side {
   public:
-    Side(const std::shared_ptr<const Checkpoint>& checkpoint, Registry& registry) {
-        Recognition recognition(checkpoint, registry);
+    Side(const std::shared_ptr<const Checkpoint>& checkpoint,
+         const std::shared_ptr<const Checkpoint>& original, Registry& registry) {
+        Recognition recognition(checkpoint, registry, original);
         std::set<std::string, std::less<>> companions;
         for (const QuantizedLayer& layer : quantized_layers(*checkpoint)) {
             auto matrix = recognition.recognize(layer);
@@ -95,7 +96,7 @@ bool Comparable::is_number() const {
 
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry& registry) {
-    const Side first(reference, registry), second(other, registry);
+    const Side first(reference, nullptr, registry), second(other, reference, registry);
     const std::string before_first = second.prefix_before(first), before_second = first.prefix_before(second);
     const auto counterpart_of = [&](const std::string& name) {
         const Comparable* found = second.find(name);

@@ -39,9 +39,9 @@ class Dequantizer {
 
   private:
     void recognize() {
-        Recognition recognition(plan_.checkpoint, registry_);
+        Recognition recognition(plan_.checkpoint, registry_, settings_.original);
         for (const QuantizedLayer& layer : quantized_layers(*plan_.checkpoint)) {
-            auto matrix = recognition.recognize(layer);
+            auto matrix = recognized(recognition, layer);
             for (const Tensor* part : matrix->parts)
                 if (part) companions_.insert(part->name);
             companions_.insert(layer.companions.begin(), layer.companions.end());
@@ -54,6 +54,20 @@ class Dequantizer {
                         "'halftone inspect' shows what a file holds");
         for (std::string& marker : whole_file_markers(*plan_.checkpoint))
             companions_.insert(std::move(marker));
+    }
+
+    std::shared_ptr<const StoredMatrix> recognized(Recognition& recognition,
+                                                   const QuantizedLayer& layer) const {
+        try {
+            return recognition.recognize(layer);
+        } catch (const Unrecognized& why) {
+            if (settings_.original || std::ranges::none_of(why.answers(), &Unrecognized::Answer::knows_label))
+                throw;
+            throw Error(why.code(), why.where(), why.problem(),
+                        why.advice() +
+                            "\nif only its shape is missing: --shapes-from MODEL names the "
+                            "checkpoint that it was made from");
+        }
     }
 
     // Numbers of 8 bits that were cast, with no scale: they are what they are, and few programs compute with

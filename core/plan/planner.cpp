@@ -331,7 +331,7 @@ void Planner::add_collected_warnings() {
             fmt::format("integers of no recognizable layout, kept as they are: {}", listed(unknown_layout_)));
     // One is a matrix that does not fit, several are likely a mistake in the options.
     for (const auto& [format, uptake] : uptake_) {
-        if (uptake.taken > 0 || uptake.refused < 2) continue;
+        if (uptake.taken > 0 || (uptake.refused < 2 && plan_.totals.quantized > 0)) continue;
         const auto& [reason, count] =
             *std::ranges::max_element(uptake.reasons, {}, [](const auto& one) { return one.second; });
         plan_.warnings.push_back(fmt::format(

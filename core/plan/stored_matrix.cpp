@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/selection.hpp"
 #include "plugins/call.hpp"
@@ -71,6 +72,7 @@ uint64_t StoredMatrix::held_bytes() const {
 struct Recognition::State {
     std::shared_ptr<const Checkpoint> checkpoint;
     Registry& registry;
+    std::shared_ptr<const Checkpoint> original;
     std::vector<std::string> file_markers = {};
     std::vector<Candidate> candidates = {};
     bool opened = false;
@@ -124,6 +126,16 @@ struct Recognition::State {
         for (const std::string& marker : file_markers)
             found.parts.push_back(part(*checkpoint->find(marker), 1));
         return found;
+    }
+
+    // The marker with the shape that the original's weight has; nothing if that is no news.
+    std::optional<std::string> marker_with_shape(const FoundLayer& layer) const {
+        const Tensor* const weight = original ? original->find(layer.name + ".weight") : nullptr;
+        if (!weight || weight->shape.size() != 2 || !layer.marker) return std::nullopt;
+        Json marker = Json::parse(*layer.marker, nullptr, /*allow_exceptions=*/false);
+        if (!marker.is_object() || marker.contains("orig_shape")) return std::nullopt;
+        marker["orig_shape"] = weight->shape;
+        return marker.dump();
     }
 
     static bool knows(const Candidate& candidate, const std::string& label) {
@@ -186,7 +198,19 @@ struct Recognition::State {
         if (!layer.problem.empty())
             throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
         open_plugins();
-        const FoundLayer found = found_layer(layer);
+        FoundLayer found = found_layer(layer);
+        try {
+            return recognized_as(layer, found);
+        } catch (const Unrecognized&) {
+            auto marker = marker_with_shape(found);
+            if (!marker) throw;
+            found.marker = std::move(marker);
+        }
+        return recognized_as(layer, found);
+    }
+
+    std::shared_ptr<const StoredMatrix> recognized_as(const QuantizedLayer& layer,
+                                                      const FoundLayer& found) const {
         std::vector<Unrecognized::Answer> said;
         for (const Candidate* candidate : in_order(layer.label)) {
             std::string problem = candidate->problem;
@@ -203,8 +227,9 @@ struct Recognition::State {
     }
 };
 
-Recognition::Recognition(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry)
-    : state_(new State{std::move(checkpoint), registry}) {}
+Recognition::Recognition(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry,
+                         std::shared_ptr<const Checkpoint> original)
+    : state_(new State{std::move(checkpoint), registry, std::move(original)}) {}
 
 Recognition::~Recognition() = default;
 

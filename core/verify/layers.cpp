@@ -20,8 +20,12 @@ using Unordered = nlohmann::json;
 
 class LayerChecks {
   public:
-    LayerChecks(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry, Findings& findings)
-        : checkpoint_(std::move(checkpoint)), registry_(registry), findings_(findings) {}
+    LayerChecks(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Checkpoint> original,
+                Registry& registry, Findings& findings)
+        : checkpoint_(std::move(checkpoint)),
+          original_(std::move(original)),
+          registry_(registry),
+          findings_(findings) {}
 
     std::vector<std::shared_ptr<const StoredMatrix>> run() {
         read_header();
@@ -30,7 +34,7 @@ class LayerChecks {
         find_orphans();
         std::vector<std::shared_ptr<const StoredMatrix>> matrices;
         try {
-            Recognition recognition(checkpoint_, registry_);
+            Recognition recognition(checkpoint_, registry_, original_);
             for (const QuantizedLayer& layer : quantized_layers(*checkpoint_))
                 if (auto matrix = recognized(recognition, layer)) {
                     check_parts(layer, *matrix);
@@ -179,7 +183,7 @@ class LayerChecks {
         }
     }
 
-    std::shared_ptr<const Checkpoint> checkpoint_;
+    std::shared_ptr<const Checkpoint> checkpoint_, original_;
     Registry& registry_;
     Findings& findings_;
     std::map<std::string, Unordered> header_, markers_;  // by layer
@@ -188,8 +192,9 @@ class LayerChecks {
 }  // namespace
 
 std::vector<std::shared_ptr<const StoredMatrix>> check_layers(
-    const std::shared_ptr<const Checkpoint>& checkpoint, Registry& registry, Findings& findings) {
-    return LayerChecks(checkpoint, registry, findings).run();
+    const std::shared_ptr<const Checkpoint>& checkpoint, const std::shared_ptr<const Checkpoint>& original,
+    Registry& registry, Findings& findings) {
+    return LayerChecks(checkpoint, original, registry, findings).run();
 }
 
 }  // namespace halftone

@@ -37,7 +37,7 @@ bool same_error(double measured, double recorded) {
 Verifier::Verifier(std::shared_ptr<const Checkpoint> file, VerifySettings settings, Registry& registry)
     : file_(std::move(file)), settings_(std::move(settings)) {
     result_.tensors = file_->tensors().size();
-    layers_ = check_layers(file_, registry, findings_);
+    layers_ = check_layers(file_, settings_.against, registry, findings_);
     if (settings_.against) pair_with_input(registry);
 }
 

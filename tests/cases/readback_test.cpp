@@ -353,6 +353,36 @@ TEST_F(ReadBack, AQuantizedInputIsQuantizedAnew) {
             << by_way_of_plain.tensors()[i].name;
 }
 
+// As other writers of NF4 do it where a layer has no bias.
+TEST_F(ReadBack, ShapesThatAFileDoesNotTellComeFromTheModelItWasMadeFrom) {
+    const NewTensor original = random_tensor("a.weight", HT_DTYPE_F32, {32, 64}, 1);
+    write({original});
+    std::filesystem::copy_file(folder_ / "in.safetensors", folder_ / "model.safetensors");
+    ASSERT_EQ(run("format = \"nf4\"\n").code, 0);
+    std::vector<NewTensor> flat;
+    {
+        const Checkpoint ours = out();
+        for (const Tensor& tensor : ours.tensors())
+            if (!tensor.name.ends_with(".comfy_quant"))
+                flat.push_back({tensor.name, tensor.dtype, tensor.shape, ours.read_all(tensor)});
+    }
+    flat.push_back(marker("a", R"({"format": "bnb_nf4", "params": {"group_size": 64}})"));
+    write(flat);
+    std::filesystem::remove(folder_ / "out.safetensors");
+    const Finished alone = dequantize();
+    EXPECT_EQ(alone.code, 3);
+    EXPECT_NE(alone.err.find("--shapes-from MODEL"), std::string::npos) << alone.err;
+    const std::string model = (folder_ / "model.safetensors").string(),
+                      in = (folder_ / "in.safetensors").string();
+    const Finished told = dequantize({"--shapes-from", model, "--dtype", "f32"});
+    ASSERT_EQ(told.code, 0) << told.err;
+    EXPECT_EQ(out().find("a.weight")->shape, (Shape{32, 64}));
+    const Finished near = halftone({"compare", model, in, "--fail-above", "relmse=0.02"});
+    EXPECT_EQ(near.code, 0) << near.out << near.err;
+    EXPECT_EQ(halftone({"verify", in, "--against", model}).code, 0);
+    EXPECT_EQ(halftone({"verify", in}).code, 1);
+}
+
 // Many legacy files have scales of 1 beside weights that are not quantized.
 TEST_F(ReadBack, DummyScalesGoWithTheLegacyMarker) {
     const std::vector<NewTensor> dummies = {random_tensor("b.weight", HT_DTYPE_BF16, {40, 32}, 1),
