@@ -55,7 +55,7 @@ int dequantize(Context& context, const Arguments& arguments) {
     const double started = os::seconds();
     DequantizeSettings settings = settings_from(arguments);
     if (arguments.has("shapes-from"))
-        settings.original = open_checkpoint(context, arguments.text("shapes-from"));
+        settings.model = open_checkpoint(context, arguments.text("shapes-from"));
     const std::shared_ptr<Registry> registry = context.registry();
     const Plan plan = make_dequantize_plan(settings, *registry);
     for (const std::string& warning : plan.warnings)

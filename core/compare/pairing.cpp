@@ -13,9 +13,9 @@ namespace {
 // What a checkpoint has to be compared.
 class Side {
   public:
-    Side(const std::shared_ptr<const Checkpoint>& checkpoint,
-         const std::shared_ptr<const Checkpoint>& original, Registry& registry) {
-        Recognition recognition(checkpoint, registry, original);
+    Side(const std::shared_ptr<const Checkpoint>& checkpoint, const std::shared_ptr<const Checkpoint>& model,
+         Registry& registry) {
+        Recognition recognition(checkpoint, registry, model);
         std::set<std::string, std::less<>> companions;
         for (const QuantizedLayer& layer : quantized_layers(*checkpoint)) {
             auto matrix = recognition.recognize(layer);

@@ -39,7 +39,7 @@ class Dequantizer {
 
   private:
     void recognize() {
-        Recognition recognition(plan_.checkpoint, registry_, settings_.original);
+        Recognition recognition(plan_.checkpoint, registry_, settings_.model);
         for (const QuantizedLayer& layer : quantized_layers(*plan_.checkpoint)) {
             auto matrix = recognized(recognition, layer);
             for (const Tensor* part : matrix->parts)
@@ -61,7 +61,7 @@ class Dequantizer {
         try {
             return recognition.recognize(layer);
         } catch (const Unrecognized& why) {
-            if (settings_.original || std::ranges::none_of(why.answers(), &Unrecognized::Answer::knows_label))
+            if (settings_.model || std::ranges::none_of(why.answers(), &Unrecognized::Answer::knows_label))
                 throw;
             throw Error(why.code(), why.where(), why.problem(),
                         why.advice() +

@@ -11,7 +11,7 @@ struct DequantizeSettings {
     bool replace = false;
     uint64_t shard_size = 0;  // 0: one file
     ht_dtype dtype = HT_DTYPE_BF16;
-    std::shared_ptr<const Checkpoint> original = nullptr;  // tells shapes that the input does not
+    std::shared_ptr<const Checkpoint> model = nullptr;  // tells shapes that the input does not
 };
 
 // The plan that makes plain numbers of every quantized layer: casts with the layer's StoredMatrix. Companions

@@ -72,7 +72,7 @@ uint64_t StoredMatrix::held_bytes() const {
 struct Recognition::State {
     std::shared_ptr<const Checkpoint> checkpoint;
     Registry& registry;
-    std::shared_ptr<const Checkpoint> original;
+    std::shared_ptr<const Checkpoint> model;
     std::vector<std::string> file_markers = {};
     std::vector<Candidate> candidates = {};
     bool opened = false;
@@ -128,9 +128,9 @@ struct Recognition::State {
         return found;
     }
 
-    // The marker with the shape that the original's weight has; nothing if that is no news.
+    // The marker with the shape that the model's weight has; nothing if that is no news.
     std::optional<std::string> marker_with_shape(const FoundLayer& layer) const {
-        const Tensor* const weight = original ? original->find(layer.name + ".weight") : nullptr;
+        const Tensor* const weight = model ? model->find(layer.name + ".weight") : nullptr;
         if (!weight || weight->shape.size() != 2 || !layer.marker) return std::nullopt;
         Json marker = Json::parse(*layer.marker, nullptr, /*allow_exceptions=*/false);
         if (!marker.is_object() || marker.contains("orig_shape")) return std::nullopt;
@@ -228,8 +228,8 @@ struct Recognition::State {
 };
 
 Recognition::Recognition(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry,
-                         std::shared_ptr<const Checkpoint> original)
-    : state_(new State{std::move(checkpoint), registry, std::move(original)}) {}
+                         std::shared_ptr<const Checkpoint> model)
+    : state_(new State{std::move(checkpoint), registry, std::move(model)}) {}
 
 Recognition::~Recognition() = default;
 

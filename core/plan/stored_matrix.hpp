@@ -46,10 +46,10 @@ class Unrecognized : public Error {
 // opened before the first layer is asked about. One thread.
 class Recognition {
   public:
-    // `original`: what the checkpoint was made from, if that is known. Some layouts leave the shape of the
+    // `model`: what the checkpoint was made from, if that is known. Some layouts leave the shape of the
     // matrix to the model, and its weights tell it.
     Recognition(std::shared_ptr<const Checkpoint>, Registry&,
-                std::shared_ptr<const Checkpoint> original = nullptr);
+                std::shared_ptr<const Checkpoint> model = nullptr);
     ~Recognition();
 
     // Plugins with the layer's label are asked first, then the others, in the order of their ids. Exit::input

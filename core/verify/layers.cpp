@@ -20,10 +20,10 @@ using Unordered = nlohmann::json;
 
 class LayerChecks {
   public:
-    LayerChecks(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Checkpoint> original,
+    LayerChecks(std::shared_ptr<const Checkpoint> checkpoint, std::shared_ptr<const Checkpoint> model,
                 Registry& registry, Findings& findings)
         : checkpoint_(std::move(checkpoint)),
-          original_(std::move(original)),
+          model_(std::move(model)),
           registry_(registry),
           findings_(findings) {}
 
@@ -34,7 +34,7 @@ class LayerChecks {
         find_orphans();
         std::vector<std::shared_ptr<const StoredMatrix>> matrices;
         try {
-            Recognition recognition(checkpoint_, registry_, original_);
+            Recognition recognition(checkpoint_, registry_, model_);
             for (const QuantizedLayer& layer : quantized_layers(*checkpoint_))
                 if (auto matrix = recognized(recognition, layer)) {
                     check_parts(layer, *matrix);
@@ -183,7 +183,7 @@ class LayerChecks {
         }
     }
 
-    std::shared_ptr<const Checkpoint> checkpoint_, original_;
+    std::shared_ptr<const Checkpoint> checkpoint_, model_;
     Registry& registry_;
     Findings& findings_;
     std::map<std::string, Unordered> header_, markers_;  // by layer
@@ -192,9 +192,9 @@ class LayerChecks {
 }  // namespace
 
 std::vector<std::shared_ptr<const StoredMatrix>> check_layers(
-    const std::shared_ptr<const Checkpoint>& checkpoint, const std::shared_ptr<const Checkpoint>& original,
+    const std::shared_ptr<const Checkpoint>& checkpoint, const std::shared_ptr<const Checkpoint>& model,
     Registry& registry, Findings& findings) {
-    return LayerChecks(checkpoint, original, registry, findings).run();
+    return LayerChecks(checkpoint, model, registry, findings).run();
 }
 
 }  // namespace halftone

@@ -10,9 +10,9 @@ namespace halftone {
 
 // Header against tensors: every quantized layer is recognized by a format, has what that format stores and
 // nothing that belongs to another, and the header's entry and the layer's marker say the same. Reads no
-// weights. Returns the layers that can be read. `original`: what it was made from, or null.
-std::vector<std::shared_ptr<const StoredMatrix>> check_layers(
-    const std::shared_ptr<const Checkpoint>&, const std::shared_ptr<const Checkpoint>& original, Registry&,
-    Findings&);
+// weights. Returns the layers that can be read. `model`: what it was made from, or null.
+std::vector<std::shared_ptr<const StoredMatrix>> check_layers(const std::shared_ptr<const Checkpoint>&,
+                                                              const std::shared_ptr<const Checkpoint>& model,
+                                                              Registry&, Findings&);
 
 }  // namespace halftone
