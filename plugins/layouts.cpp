@@ -6,19 +6,20 @@ namespace halftone {
 namespace {
 
 // In the order of layout_names.
-constexpr ht_dialect dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};
+constexpr std::array<ht_dialect, layout_names.size()> dialects = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY,
+                                                                  HT_DIALECT_BITSANDBYTES};
 
 }  // namespace
 
 std::string_view layout_name(ht_dialect dialect) {
-    const auto* const found = std::ranges::find(dialects, dialect);
-    return layout_names[found == std::end(dialects) ? 0 : found - std::begin(dialects)];
+    const auto found = std::ranges::find(dialects, dialect);
+    return layout_names[found == dialects.end() ? 0 : static_cast<size_t>(found - dialects.begin())];
 }
 
 std::optional<ht_dialect> dialect_of_layout(std::string_view name) {
     const auto found = std::ranges::find(layout_names, name);
     if (found == layout_names.end()) return std::nullopt;
-    return dialects[found - layout_names.begin()];
+    return dialects[static_cast<size_t>(found - layout_names.begin())];
 }
 
 }  // namespace halftone

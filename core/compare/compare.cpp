@@ -1,7 +1,9 @@
 #include "core/compare/compare.hpp"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
+#include <limits>
 
 #include "core/compare/codes.hpp"
 #include "core/compare/layer_output.hpp"
@@ -37,9 +39,9 @@ bool wants_projection(const ComparedPair& pair, const CompareSettings& settings)
 }
 
 // Divides by a power of two, which is returned: products of numbers near the ends of float32's range would
-// lie beyond them.
-float make_moderate(const MatrixView& matrix) {
-    float largest = 0;
+// lie beyond them. `other`: a magnitude that will be divided by it, too.
+float make_moderate(const MatrixView& matrix, float other) {
+    float largest = other;
     for (uint64_t i = 0; i < matrix.rows; ++i)
         for (uint64_t j = 0; j < matrix.cols; ++j)
             largest = std::max(largest, std::fabs(matrix.row(i)[j]));
@@ -122,7 +124,8 @@ class PairJob {
         result.identical =
             !pair_.reference.stored && !pair_.other.stored && sum.squared_error == 0 && sum.nonfinite == 0;
         if (projects_ && sum.nonfinite == 0)
-            result.measures.projected = sum.squared_error == 0 ? 0 : projected_error(bands);
+            result.measures.projected =
+                sum.squared_error == 0 ? 0 : projected_error(bands, result.measures.largest_error);
         if (inputs_ && sum.nonfinite == 0) {
             result.measures.output = output.error();
             result.measures.run_time = output.run_time();
@@ -182,19 +185,20 @@ class PairJob {
     }
 
     // |U'(Q - W)V| / |U'WV|, with the matrix W held whole and Q read by bands.
-    double projected_error(const Bands& bands) {
+    double projected_error(const Bands& bands, double largest_error) {
         const uint64_t rows = reference_->rows(), rank = projected_directions.rank(rows, cols_);
         Matrix whole(rows, cols_);
         each_band(bands, [&](uint64_t, const ht_region& region, Scratch& scratch, Scratch&) {
             const WidenedBand band = reference_->read(region, scratch);
             std::copy_n(band.view.at, region.rows * cols_, whole.view().row(region.row));
         });
-        const float unit = make_moderate(whole.view());
+        const float unit =
+            make_moderate(whole.view(), static_cast<float>(std::min<double>(largest_error, FLT_MAX)));
         const TruncatedSvd svd = truncated_svd(whole, rank, seed);
         double in_directions = 0;
         for (double value : svd.values)
             in_directions += value * value;
-        if (in_directions == 0) return 0;
+        if (in_directions == 0) return std::numeric_limits<double>::infinity();
 
         // What the bands' errors are in the directions V, then all of that in the directions U.
         Matrix error(rows, rank);

@@ -96,7 +96,7 @@ bool Comparable::is_number() const {
 
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
                 Registry& registry) {
-    const Side first(reference, nullptr, registry), second(other, reference, registry);
+    const Side first(reference, other, registry), second(other, reference, registry);
     const std::string before_first = second.prefix_before(first), before_second = first.prefix_before(second);
     const auto counterpart_of = [&](const std::string& name) {
         const Comparable* found = second.find(name);

@@ -61,8 +61,9 @@ class Dequantizer {
         try {
             return recognition.recognize(layer);
         } catch (const Unrecognized& why) {
-            if (settings_.model || std::ranges::none_of(why.answers(), &Unrecognized::Answer::knows_label))
-                throw;
+            const Tensor* const weight = plan_.checkpoint->find(layer.name + ".weight");
+            const bool flat = weight && weight->shape.size() == 1;
+            if (settings_.model || !flat) throw;
             throw Error(why.code(), why.where(), why.problem(),
                         why.advice() +
                             "\nif only its shape is missing: --shapes-from MODEL names the "

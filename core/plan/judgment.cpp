@@ -216,6 +216,11 @@ std::string marker_value(const Json& configuration, const std::string& key) {
     return at->is_string() ? at->get<std::string>() : at->dump(-1, ' ', true, Json::error_handler_t::replace);
 }
 
+bool takes_label(const Loader& loader, const StoredAs& stored) {
+    const std::optional<Format::Label> row = row_of(stored, stored.options.as_toml());
+    return row && taker(takers(*row), loader);
+}
+
 std::string takers_of(const StoredAs& stored) {
     const std::optional<Format::Label> row = row_of(stored, stored.options.as_toml());
     return row ? listed(takers(*row)) : "";

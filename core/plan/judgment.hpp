@@ -36,6 +36,9 @@ Judgment judge(const Loaders&, const Loader&, const StoredAs&);
 // Of a layer that no format can read: all there is to go by is its label.
 Judgment judge_label(const Loaders&, const Loader&, const std::string& label, const std::string& why_unread);
 
+// Whether the loader takes the label with these options; the layer may have other faults.
+bool takes_label(const Loader&, const StoredAs&);
+
 // Whoever takes such a layer: "comfyui since 2025-12, comfyui-fork"; "" for nobody.
 std::string takers_of(const StoredAs&);
 

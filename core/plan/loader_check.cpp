@@ -142,10 +142,11 @@ class Check {
             checkpoint_->read(*state, 0, std::as_writable_bytes(std::span(text)));
             for (const std::string& key : keys_of(text, "its quant_state"))
                 if (std::ranges::find(loader_.state_keys, key) == loader_.state_keys.end())
-                    judgment.refuse(fmt::format("its quant_state has a key '{}', which {} does not know",
-                                                text::printable(key), loader_.name),
-                                    "halftone run with this file as its input and layout = \"bitsandbytes\" "
-                                    "writes one without it");
+                    return judgment.refuse(
+                        fmt::format("its quant_state has a key '{}', which {} does not know",
+                                    text::printable(key), loader_.name),
+                        "halftone run with this file as its input and layout = \"bitsandbytes\" "
+                        "writes one without it");
         }
     }
 

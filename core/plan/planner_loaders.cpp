@@ -50,6 +50,9 @@ void Planner::judge_for_loaders(const std::string& layer, const ResolvedTreatmen
         warning.before = fmt::format("{} refuses {} (", target,
                                      label.empty() ? treatment.format->id() : "'" + label + "'");
         warning.after = "): " + judgment.reason + (judgment.advice.empty() ? "" : "; " + judgment.advice);
+    } else if (takes_label(*loader, stored)) {
+        warning.before = "mainline ComfyUI refuses ";
+        warning.after = fmt::format(" labelled '{}': {}", label, judgment.reason);
     } else if (takers.empty()) {
         warning.after = fmt::format("no loader is known to take layers labelled '{}'", label);
     } else {

@@ -76,17 +76,16 @@ void Planner::check_kept_layouts() const {
     }
 }
 
-// Markers for the whole file are false once no layer that they speak for is left as it was.
+// Markers for the whole file are false once no layer that they speak for is left as it was. Beside such a
+// marker, theirs or the output's, loaders take weights with dummy scales for quantized.
 void Planner::drop_legacy_leftovers() {
-    bool left = false, changed = false;
+    if (changes_.touched.empty() || (file_markers_.empty() && whole_file_.empty())) return;
     for (const auto& [name, layer] : quantized_before_) {
         const bool marked =
             is_legacy(layer) || std::ranges::find(file_markers_, layer.evidence) != file_markers_.end();
-        if (marked) (changes_.touched.contains(name) ? changed : left) = true;
+        if (marked && !changes_.touched.contains(name)) return;
     }
-    if (left || file_markers_.empty() || (!changed && changes_.touched.empty())) return;
     replaced_.insert(file_markers_.begin(), file_markers_.end());
-    // Loaders would take weights with dummy scales for quantized.
     for (const Tensor& one : plan_.checkpoint->tensors())
         for (const std::string_view suffix : {".scale_weight", ".scale_input"}) {
             if (!one.name.ends_with(suffix)) continue;

@@ -128,14 +128,37 @@ struct Recognition::State {
         return found;
     }
 
-    // The marker with the shape that the model's weight has; nothing if that is no news.
-    std::optional<std::string> marker_with_shape(const FoundLayer& layer) const {
-        const Tensor* const weight = model ? model->find(layer.name + ".weight") : nullptr;
-        if (!weight || weight->shape.size() != 2 || !layer.marker) return std::nullopt;
-        Json marker = Json::parse(*layer.marker, nullptr, /*allow_exceptions=*/false);
-        if (!marker.is_object() || marker.contains("orig_shape")) return std::nullopt;
+    // The layer's weight in the model, whose names may have a prefix more or less; null: there is none.
+    const Tensor* weight_in_model(const std::string& layer) const {
+        const std::string name = layer + ".weight";
+        if (const Tensor* const found = model->find(name)) return found;
+        for (const Tensor& tensor : model->tensors())
+            if (tensor.name.ends_with("." + name) || name.ends_with("." + tensor.name)) return &tensor;
+        return nullptr;
+    }
+
+    // The layer again, with the shape that its weight has in the model in the marker; `why` it was not
+    // recognized without.
+    std::shared_ptr<const StoredMatrix> recognized_with_shape(const QuantizedLayer& layer, FoundLayer found,
+                                                              const Unrecognized& why) const {
+        const auto fail_with = [&](const std::string& more) {
+            throw Error(why.code(), why.where(), why.problem(), why.advice() + "\n" + more);
+        };
+        Json marker = Json::parse(found.marker.value_or(""), nullptr, /*allow_exceptions=*/false);
+        if (!marker.is_object() || marker.contains("orig_shape")) throw why;
+        const Tensor* const weight = weight_in_model(layer.name);
+        if (!weight)
+            fail_with(fmt::format("nor does {} tell its shape: it has no '{}.weight'",
+                                  os::utf8(model->path().filename()), text::printable(layer.name)));
         marker["orig_shape"] = weight->shape;
-        return marker.dump();
+        found.marker = marker.dump();
+        try {
+            return recognized_as(layer, found);
+        } catch (const Error&) {
+            fail_with(fmt::format("nor is it of the shape {} that it has in {}", to_string(weight->shape),
+                                  os::utf8(model->path().filename())));
+        }
+        return nullptr;
     }
 
     static bool knows(const Candidate& candidate, const std::string& label) {
@@ -198,15 +221,13 @@ struct Recognition::State {
         if (!layer.problem.empty())
             throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
         open_plugins();
-        FoundLayer found = found_layer(layer);
+        const FoundLayer found = found_layer(layer);
         try {
             return recognized_as(layer, found);
-        } catch (const Unrecognized&) {
-            auto marker = marker_with_shape(found);
-            if (!marker) throw;
-            found.marker = std::move(marker);
+        } catch (const Unrecognized& why) {
+            if (!model) throw;
+            return recognized_with_shape(layer, found, why);
         }
-        return recognized_as(layer, found);
     }
 
     std::shared_ptr<const StoredMatrix> recognized_as(const QuantizedLayer& layer,

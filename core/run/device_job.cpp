@@ -41,7 +41,7 @@ class DeviceJob {
             grid.upload(stream_, here);
             grid.rotate(stream_, false, whole_, values);
             if (const uint64_t infinite = widen(HT_DTYPE_F32, lane_.values.data()); infinite > 0)
-                refuse_to_rotate(source().name, infinite);
+                refuse_to_rotate(name_of_matrix(plan_, planned_, expert_), infinite);
         }
         for (uint32_t pass = 0; pass < facts.passes; ++pass)
             fit_globally(pass, grid, here, values);
@@ -72,7 +72,7 @@ class DeviceJob {
         const bool widened_there = !planned_.stored && !rotate &&
                                    (dtype == HT_DTYPE_BF16 || dtype == HT_DTYPE_F16 || dtype == HT_DTYPE_F32);
         const uint64_t nonfinite = widened_there ? read_and_widen_there() : read_and_widen_here(rotate);
-        if (nonfinite > 0) refuse_nonfinite(source().name, nonfinite);
+        if (nonfinite > 0) refuse_nonfinite(name_of_matrix(plan_, planned_, expert_), nonfinite);
     }
 
     // Calls fill(first, n, memory) for pieces of whole elements, and copies what it makes to the device.
@@ -131,7 +131,8 @@ class DeviceJob {
                                    cols_ * sizeof(float));
                });
         stream_.wait();
-        if (nonfinite == 0 && infinite > 0) refuse_to_rotate(source().name, infinite);
+        if (nonfinite == 0 && infinite > 0)
+            refuse_to_rotate(name_of_matrix(plan_, planned_, expert_), infinite);
         return nonfinite;
     }
 

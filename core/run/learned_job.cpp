@@ -21,11 +21,6 @@
 namespace halftone {
 namespace {
 
-std::string name_of(const Plan& plan, const PlannedTensor& planned, uint64_t expert) {
-    const std::string& name = plan.checkpoint->tensors()[planned.source].name;
-    return planned.plan->source().experts == 1 ? name : fmt::format("{}[{}]", name, expert);
-}
-
 // Of the error with the objective's factors: about what one projection costs, against reading the matrix.
 uint64_t directions(const PlannedObjective& objective) {
     if (objective.singular_directions) return objective.singular_directions;
@@ -54,8 +49,8 @@ Matrix read_weights(const Plan& plan, const PlannedTensor& planned, uint64_t exp
                               infinite += rotate_forward(format, view_of(to), region.rows);
                           progress.work_done += source->bytes_of(region);
                       });
-    if (nonfinite > 0) refuse_nonfinite(name_of(plan, planned, expert), nonfinite);
-    if (infinite > 0) refuse_to_rotate(name_of(plan, planned, expert), infinite);
+    if (nonfinite > 0) refuse_nonfinite(name_of_matrix(plan, planned, expert), nonfinite);
+    if (infinite > 0) refuse_to_rotate(name_of_matrix(plan, planned, expert), infinite);
     return weights;
 }
 
@@ -125,8 +120,8 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, uint64_t ex
         throw Error(Exit::interrupted, "", "interrupted; nothing was written under the output's name");
     write(planned, expert, result, output);
     if (!plan.pipeline.report.trace.empty())
-        write_trace(plan.pipeline.report.trace, name_of(plan, planned, expert), result.trace);
-    return {name_of(plan, planned, expert),
+        write_trace(plan.pipeline.report.trace, name_of_matrix(plan, planned, expert), result.trace);
+    return {name_of_matrix(plan, planned, expert),
             std::sqrt(ratio(result.best.loss, result.nearest.loss)),
             ratio(result.best.squared_error, result.nearest.squared_error),
             result.improved,
@@ -139,7 +134,7 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, uint64_t ex
 
 LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
                                 const Output& output, Workers& workers, Progress& progress) {
-    const std::string name = name_of(plan, planned, expert);
+    const std::string name = name_of_matrix(plan, planned, expert);
     const uint64_t work = work_of_learning(plan, planned) - plan.checkpoint->tensors()[planned.source].bytes;
     try {
         LearnedOutcome outcome = learn(plan, planned, expert, output, workers, progress);

@@ -77,12 +77,13 @@ class QuantizeJob {
             const WidenedBand band = source_->read(region, scratch);
             nonfinite += band.nonfinite;
             if (band.nonfinite == 0) {
-                infinite += rotate_forward(format_, band.view, region.rows);
-                work(region, band.view, scratch);
+                const uint64_t overflown = rotate_forward(format_, band.view, region.rows);
+                infinite += overflown;
+                if (overflown == 0) work(region, band.view, scratch);
             }
             progress_.work_done += source_->bytes_of(region);
         });
-        const std::string& name = plan_.checkpoint->tensors()[planned_.source].name;
+        const std::string name = name_of_matrix(plan_, planned_, expert_);
         if (nonfinite > 0) refuse_nonfinite(name, nonfinite);
         if (infinite > 0) refuse_to_rotate(name, infinite);
     }
@@ -147,15 +148,20 @@ void refuse_nonfinite(const std::string& name, uint64_t count) {
                 "they are");
 }
 
+std::string name_of_matrix(const Plan& plan, const PlannedTensor& planned, uint64_t expert) {
+    const std::string& name = plan.checkpoint->tensors()[planned.source].name;
+    return planned.plan->source().experts == 1 ? name : fmt::format("{}[{}]", name, expert);
+}
+
 uint64_t rotate_forward(const FormatPlan& format, const ht_view& view, uint64_t rows) {
     if (!(format.facts().flags & HT_FACT_ROTATES)) return 0;
     format.rotate(false, view, rows);
     return count_nonfinite({view.at, rows * format.source().cols});
 }
 
-void refuse_to_rotate(const std::string& name, uint64_t infinite) {
+void refuse_to_rotate(const std::string& name, uint64_t sums) {
     throw Error(Exit::failed, name,
-                fmt::format("its values are so large that {} sums of its rotation are infinite", infinite),
+                fmt::format("its values are so large that {} sums of its rotation are beyond float32", sums),
                 "keep it with a [[rule]], or give it a format that does not rotate");
 }
 

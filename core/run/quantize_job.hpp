@@ -16,13 +16,16 @@ void write_codes(const PlannedTensor&, uint64_t expert, uint64_t from, std::span
 // The companions and constant tensors beside a written weight.
 void write_companions(const PlannedTensor&, uint64_t expert, const Grid&, const Output&);
 
+// Of a stack of experts with the number of one: "blocks.0.experts.weight[3]".
+std::string name_of_matrix(const Plan&, const PlannedTensor&, uint64_t expert);
+
 // How weights that are no numbers end a run.
 [[noreturn]] void refuse_nonfinite(const std::string& name, uint64_t count);
 
-// Into the basis of the grid, if that is another. Returns how many sums are infinite, of numbers near the end
-// of float32's range.
+// Into the basis of the grid, if that is another. Returns how many sums are beyond float32, of numbers near
+// the end of its range.
 uint64_t rotate_forward(const FormatPlan&, const ht_view&, uint64_t rows);
-[[noreturn]] void refuse_to_rotate(const std::string& name, uint64_t infinite);
+[[noreturn]] void refuse_to_rotate(const std::string& name, uint64_t sums);
 
 // How often quantize() reads the matrix.
 uint64_t passes_over(const FormatPlan&);

@@ -7,7 +7,7 @@
 #include "core/linalg/matrix.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/views.hpp"
-#include "core/run/weight_reader.hpp"
+#include "core/run/read_matrix.hpp"
 #include "core/tensor/convert.hpp"
 
 namespace halftone {
@@ -22,20 +22,6 @@ struct Sums {
         squared_error += error * error;
     }
 };
-
-Matrix read_rows(const WeightReader& reader, uint64_t first, uint64_t rows) {
-    constexpr uint64_t at_once = 64;
-    Matrix result(rows, reader.cols());
-    Scratch scratch;
-    for (uint64_t row = 0; row < rows; row += at_once) {
-        const ht_region region{first + row, 0, std::min(at_once, rows - row), reader.cols()};
-        const ht_view view = reader.read(region, scratch).view;
-        for (uint64_t i = 0; i < region.rows; ++i)
-            std::copy_n(view.at + static_cast<int64_t>(i) * view.row_stride, region.cols,
-                        result.view().row(row + i));
-    }
-    return result;
-}
 
 // Rotated errors are as large as others.
 void add_format(const FormatPlan& format, Matrix& values, Sums& sums) {
@@ -85,7 +71,8 @@ double inherent_error(const Checkpoint& input, const ComparedPair& pair, Workers
     const std::unique_ptr<WeightReader> reader =
         before.stored ? open_reader(input, before.stored) : open_reader(input, *before.tensor, cols);
     const uint64_t rows = reader->rows() / experts;
-    const auto memory = workers.reserve(2 * rows * cols * sizeof(float));
+    const uint64_t grid_bytes = after.stored ? after.stored->plan->facts().grid_bytes : 0;
+    const auto memory = workers.reserve(rows * cols * sizeof(float) + grid_bytes);
     Sums sums;
     for (uint64_t expert = 0; expert < experts; ++expert) {
         Matrix values = read_rows(*reader, expert * rows, rows);

@@ -6,7 +6,7 @@
 namespace halftone {
 
 // What a tensor loses by the way it is stored, whoever stores it so: the squared error of rounding the input
-// to nearest, relative to the input. Holds the matrix in memory.
+// to nearest, relative to the input. A job of the workers; holds the matrix, or one expert of it, in memory.
 double inherent_error(const Checkpoint& input, const ComparedPair&, Workers&);
 
 }  // namespace halftone

@@ -143,18 +143,31 @@ void Verifier::compare_quantized(Workers& workers, Progress& progress) {
     for (const ComparedPair& pair : quantized_.pairs)  // what is identical is not told
         if (VerifiedLayer* const layer = find_layer(pair.other.tensor->name))
             layer->relative_squared_error = 0;
+    std::vector<Suspect> suspects;
     for (const TensorComparison& tensor : comparison.tensors) {
         const double error = tensor.measures.relative_squared_error;
-        if (VerifiedLayer* const layer = find_layer(tensor.name)) layer->relative_squared_error = error;
-        if (error <= unrelated) continue;
         const auto pair = std::ranges::find(quantized_.pairs, tensor.name, &ComparedPair::name);
-        if (error <= as_nearest * inherent_error(*settings_.against, *pair, workers))
+        if (VerifiedLayer* const layer = find_layer(pair->other.tensor->name))
+            layer->relative_squared_error = error;
+        if (!(error <= unrelated)) suspects.push_back({&*pair, error});
+    }
+    judge(suspects, workers);
+}
+
+void Verifier::judge(const std::vector<Suspect>& suspects, Workers& workers) {
+    std::vector<double> inherent(suspects.size());
+    workers.each_job(suspects.size(), [&](uint64_t i) {
+        inherent[i] = inherent_error(*settings_.against, *suspects[i].pair, workers);
+    });
+    for (size_t i = 0; i < suspects.size(); ++i) {
+        const auto& [pair, error] = suspects[i];
+        const std::string& name = pair->other.tensor->name;
+        if (error <= as_nearest * inherent[i])
             result_.remarks.push_back(
-                {tensor.name, fmt::format("{:.0f} % of it is lost: {} cannot hold such numbers better",
-                                          std::min(100 * error, 100.0), tensor.to)});
+                {name, fmt::format("{:.0f} % of it is lost: {} cannot hold such numbers better",
+                                   std::min(100 * error, 100.0), pair->other.shown())});
         else
-            findings_.add(tensor.name, "is not what the input holds: its relative squared error is {:.3g}",
-                          error);
+            findings_.add(name, "is not what the input holds: its relative squared error is {:.3g}", error);
     }
 }
 

@@ -53,6 +53,11 @@ class Verifier {
     void check_names(const Pairing&, Registry&);
     void compare_kept(Workers&, Progress&);
     void compare_quantized(Workers&, Progress&);
+    struct Suspect {  // has little to do with its input
+        const ComparedPair* pair;
+        double error;
+    };
+    void judge(const std::vector<Suspect>&, Workers&);
     void compare_with_recorded();
     VerifiedLayer* find_layer(const std::string& name);  // once they are in order; null: none
 

@@ -46,7 +46,8 @@ Choice chosen(const ht_source& source, const Options& options) {
         choice.remark = "without blocks: block_size needs another scaling";
     if (options.choice("rotation") == "none") {
         if (options.whole("rotation_group") != static_cast<int64_t>(toolbox::usual_rotation))
-            choice.remark = "unrotated: rotation_group needs rotation = \"hadamard\"";
+            choice.remark += std::string(choice.remark.empty() ? "" : "; ") +
+                             "unrotated: rotation_group needs rotation = \"hadamard\"";
         return choice;
     }
     if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");

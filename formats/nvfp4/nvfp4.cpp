@@ -16,9 +16,9 @@ namespace halftone::nvfp4 {
 
 namespace {
 
-// Hardware may take subnormal scales for 0. Where all is 0, so is every block's own scale.
+// Where all is 0, so is every block's own scale.
 float scale_of_all(float amax) {
-    return amax > 0 ? std::max(amax / 2688, FLT_MIN) : 1;
+    return amax > 0 ? std::max(amax / 2688, toolbox::least_stored_scale) : 1;
 }
 
 constexpr toolbox::PaddedBlocks::Kind kind{

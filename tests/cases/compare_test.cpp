@@ -132,6 +132,18 @@ TEST_F(Compare, ProjectedErrorsHaveNoUnit) {
     EXPECT_NEAR(projected[2], projected[0], 1e-5 * projected[0]);
 }
 
+TEST_F(Compare, ProjectedErrorsAreTheLargestThereAreWhereNothingIsLeft) {
+    const NewTensor large = random_tensor("x.weight", HT_DTYPE_F32, {64, 64}, 1);
+    write("large", {large});
+    write("none", {float_tensor("x.weight", HT_DTYPE_F32, {64, 64}, std::vector<float>(64 * 64))});
+    write("tiny", {float_tensor("x.weight", HT_DTYPE_F32, {64, 64}, std::vector<float>(64 * 64, 1e-35F))});
+    for (const char* reference : {"none", "tiny"}) {
+        const Finished finished = compare(reference, "large", {"--fail-above", "projected=10"});
+        EXPECT_EQ(finished.code, 1) << finished.out;
+        EXPECT_EQ(finished.out.find("nan"), std::string::npos) << finished.out;
+    }
+}
+
 TEST_F(Compare, MissingAndIncomparableTensorsAreListed) {
     write("a", {two_floats("both.weight", 1, 2),
                 two_floats("old.weight", 1, 2),

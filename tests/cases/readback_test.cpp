@@ -381,6 +381,18 @@ TEST_F(ReadBack, ShapesThatAFileDoesNotTellComeFromTheModelItWasMadeFrom) {
     EXPECT_EQ(near.code, 0) << near.out << near.err;
     EXPECT_EQ(halftone({"verify", in, "--against", model}).code, 0);
     EXPECT_EQ(halftone({"verify", in}).code, 1);
+    const std::string other = (folder_ / "other.safetensors").string();
+    write_checkpoint(other, {random_tensor("model.a.weight", HT_DTYPE_F32, {32, 64}, 2)});
+    EXPECT_EQ(dequantize({"--shapes-from", other, "--force"}).code, 0) << "a prefix more";
+    write_checkpoint(other, {random_tensor("a.weight", HT_DTYPE_F32, {32, 32}, 2)});
+    const Finished wrong = dequantize({"--shapes-from", other, "--force"});
+    EXPECT_NE(wrong.err.find("nor is it of the shape [32, 32] that it has in other.safetensors"),
+              std::string::npos)
+        << wrong.err;
+    write_checkpoint(other, {random_tensor("b.weight", HT_DTYPE_F32, {32, 32}, 2)});
+    const Finished none = dequantize({"--shapes-from", other, "--force"});
+    EXPECT_NE(none.err.find("other.safetensors tell its shape: it has no 'a.weight'"), std::string::npos)
+        << none.err;
 }
 
 // Many legacy files have scales of 1 beside weights that are not quantized.
@@ -402,6 +414,10 @@ TEST_F(ReadBack, DummyScalesGoWithTheLegacyMarker) {
     write(dummies);
     ASSERT_EQ(run("format = \"fp8\"\n" + rule, {"--force"}).code, 0);
     EXPECT_EQ(names_of(out()), (Names{"b.weight", "c.comfy_quant", "c.weight", "c.weight_scale"}));
+    // Nor do they stay beside a marker of ours.
+    write({dummies[0], dummies[1], dummies[3]});
+    ASSERT_EQ(run("format = \"fp8\"\n" + rule, {"--force", "--set", "output.layout=legacy"}).code, 0);
+    EXPECT_EQ(names_of(out()), (Names{"b.weight", "c.scale_weight", "c.weight", "scaled_fp8"}));
     // As long as a layer is stored so, all of it stays.
     write(mixed);
     ASSERT_EQ(run("format = \"fp8\"\n[[rule]]\nmatch = [\"a.*\", \"b.*\"]\naction = \"keep\"\n",

@@ -155,9 +155,10 @@ TEST_F(Verify, ScalesThatMakeNoSenseAreFoundWithoutTheInput) {
         const char* words;
     };
     const float infinity = std::numeric_limits<float>::infinity();
-    for (const Case& one : {Case{-0.01f, "1 of 128 scales are negative; the first is -0.01 at 5"},
-                            Case{1e-39f, "1 of 128 scales are subnormal"}, Case{infinity, "NaN or infinite"},
-                            Case{0.0f, "codes that differ have a scale of 0, the first in row 5"}}) {
+    for (const Case& one :
+         {Case{-0.01f, "1 of 128 scales are negative; the first is -0.01 at 5"},
+          Case{1e-39f, "1 of 128 scales are subnormal"}, Case{infinity, "NaN or infinite"},
+          Case{0.0f, "codes that are none of zeros have a scale of 0, the first in row 5"}}) {
         ASSERT_EQ(run().code, 0);
         change([&](auto& tensors, Metadata&) { set_scale(tensors, "blocks.0.attn", 5, one.scale); });
         expect_found(verify(), {"blocks.0.attn.weight", one.words});
@@ -172,6 +173,41 @@ TEST_F(Verify, AScaleOfZeroOverZerosIsFine) {
     });
     const Finished finished = verify();
     EXPECT_EQ(finished.code, 0) << finished.out;
+}
+
+TEST_F(Verify, WhateverIsLostUnderAScaleOfZeroIsFound) {
+    std::vector<float> diagonal(32 * 32), constant(32 * 32);
+    for (size_t i = 0; i < 32; ++i) {
+        diagonal[i * 33] = 1;
+        std::fill_n(constant.begin() + static_cast<std::ptrdiff_t>(i * 32), 32, static_cast<float>(i + 1));
+    }
+    write_checkpoint(in_, {float_tensor("a.weight", HT_DTYPE_F32, {32, 32}, diagonal),
+                           float_tensor("b.weight", HT_DTYPE_F32, {32, 32}, constant)});
+    ASSERT_EQ(run("format = \"fp8\"\n").code, 0);
+    change([](auto& tensors, Metadata&) {
+        set_scale(tensors, "a", 0, 0);
+        set_scale(tensors, "b", 0, 0);
+    });
+    expect_found(verify(), {"a.weight: 32 codes that are none of zeros have a scale of 0, the first in row 0",
+                            "b.weight: 1024 codes"});
+}
+
+TEST_F(Verify, NamesOfTheOutputCountWhereTheInputHasAPrefix) {
+    ASSERT_EQ(run().code, 0);
+    const Checkpoint before = Checkpoint::open(in_);
+    std::vector<NewTensor> prefixed;
+    for (const Tensor& tensor : before.tensors())
+        prefixed.push_back(
+            {"model.diffusion_model." + tensor.name, tensor.dtype, tensor.shape, before.read_all(tensor)});
+    write_checkpoint(folder_ / "prefixed.safetensors", prefixed);
+    const std::string input = (folder_ / "prefixed.safetensors").string();
+    const Finished whole = verify({"--against", input, "--report", (folder_ / "r.json").string(), "--json"});
+    EXPECT_EQ(whole.code, 0) << whole.out << whole.err;
+    EXPECT_GT(Json::parse(whole.out)["layers"][0]["relmse"].get<double>(), 1e-4);
+    change([](auto& tensors, Metadata&) {
+        std::ranges::fill(named(tensors, "blocks.0.attn.weight").bytes, std::byte{0});
+    });
+    expect_found(verify({"--against", input}), {"  blocks.0.attn.weight: is not what the input holds"});
 }
 
 // Whose code for zeros is none of the level 0.

@@ -33,7 +33,9 @@ TEST_P(FormatPromises, WhatIsStoredIsReadBackBitForBit) {
     expect_stored_bytes_to_load(GetParam(), 46);
 }
 TEST_P(FormatPromises, CodesBeforeTheSealAreThoseAfterIt) {
-    if (GetParam().seal_keeps_scales) expect_codes_before_the_seal(GetParam(), 47);
+    if (!GetParam().seal_keeps_scales)
+        GTEST_SKIP() << "the sealed grid has the scales that are read back, and codes are made before";
+    expect_codes_before_the_seal(GetParam(), 47);
 }
 TEST_P(FormatPromises, ScalesAreZeroOrNormalNumbers) {
     expect_scales_that_are_zero_or_normal(GetParam(), 48);

@@ -74,6 +74,12 @@ TEST(Int8Plan, SaysWhichOptionsAreGoodForNothing) {
                  Plan(source_of(3, 512), {{"scaling", "row"}, {"block_size", "64"}}).facts().remark);
     EXPECT_STREQ("unrotated: rotation_group needs rotation = \"hadamard\"",
                  Plan(source_of(3, 512), {{"scaling", "row"}, {"rotation_group", "64"}}).facts().remark);
+    EXPECT_STREQ(
+        "without blocks: block_size needs another scaling; unrotated: rotation_group needs rotation = "
+        "\"hadamard\"",
+        Plan(source_of(3, 512), {{"scaling", "row"}, {"block_size", "64"}, {"rotation_group", "64"}})
+            .facts()
+            .remark);
     EXPECT_EQ(nullptr, Plan(source_of(64, 512), {{"block_size", "64"}}).facts().remark);
     EXPECT_EQ(nullptr, Plan(source_of(3, 512), {{"scaling", "tensor"}}).facts().remark);
 }

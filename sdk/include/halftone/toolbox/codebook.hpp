@@ -15,11 +15,13 @@ namespace toolbox {
 // 16 levels in ascending order, as bit patterns of float32:
 //
 //     struct Book {
-//         static constexpr uint32_t level[16], upper[15];   upper[i]: the last number that goes to level i or
-//         below static constexpr uint8_t code[16];                of each level; without it, a code is a
-//         level's place static constexpr float vanishing;                 what is no larger than this goes to
-//         0
+//         static constexpr uint32_t level[16], upper[15];
+//         static constexpr uint8_t code[16];
+//         static constexpr float vanishing;
 //     };
+//
+// upper[i] is the last number that goes to level i or below; code[i] belongs to level i, and without it a
+// code is its level's place; what is no larger than `vanishing` goes to 0.
 //
 // Zero may stand there twice, under two codes. All of it is chains of comparisons and choices, which
 // vectorize on every machine where a lookup does not.
@@ -127,10 +129,8 @@ struct Codebook16 {
 // to 0, and no level but that one is on its grid. What lies between that and the floor itself is not so
 // lucky: there codes are the reference's, and not the nearest.
 
-// Hardware may take subnormal numbers for 0, so that what is stored is at least the least normal one.
 HT_DEVICE constexpr float storable_absmax(float amax) {
-    constexpr float least = 1.17549435e-38f;
-    return amax > 0 && amax < least ? least : amax;
+    return amax > 0 && amax < least_stored_scale ? least_stored_scale : amax;
 }
 
 // x / absmax, as convert_to_quant 0.3 does it.

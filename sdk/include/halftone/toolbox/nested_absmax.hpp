@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cfloat>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+
+#include <halftone/toolbox/scalar_grid.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -71,7 +72,7 @@ class NestedAbsmax {
             float most = 0;
             for (uint64_t i = first; i < end; ++i)
                 most = std::max(most, std::fabs(absmax[i] - offset()));
-            if (most > 0) most = std::max(most, FLT_MIN);  // hardware may take subnormal numbers for 0
+            if (most > 0) most = std::max(most, least_stored_scale);
             outer()[first / block] = most;
             const float inverse = most > 0 ? 1.0f / most : 0.0f;
             for (uint64_t i = first; i < end; ++i) {

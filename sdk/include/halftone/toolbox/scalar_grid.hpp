@@ -60,6 +60,9 @@ HT_DEVICE void each_piece_of_group(const GroupShape& h, uint64_t group, uint64_t
         }
 }
 
+// Of scales that are stored and not 0: the least normal number, since hardware may take smaller ones for 0.
+inline constexpr float least_stored_scale = 1.17549435e-38f;
+
 // t = x * pre (or x / pre) is rounded; value = level * post. `post` is what gets stored.
 struct Scale {
     float pre, post;
