@@ -1,7 +1,5 @@
 #include "core/cli/checkpoint_arguments.hpp"
 
-#include <algorithm>
-
 namespace halftone::cli {
 
 void add_worker_arguments(Arguments& arguments) {

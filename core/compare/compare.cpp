@@ -93,10 +93,9 @@ class PairJob {
     }
 
     TensorComparison run() {
-        const uint64_t experts = std::max<uint64_t>(stored_.size(), 1);
-        const Bands bands(reference_->rows() / experts, cols_,
-                          stored_.empty() ? 1 : stored_.front().granule_rows(), reference_->granule_rows());
-        std::vector<ErrorSums> sums(experts * bands.count());
+        const Bands bands(rows_of_one(), cols_, stored_.empty() ? 1 : stored_.front().granule_rows(),
+                          reference_->granule_rows());
+        std::vector<ErrorSums> sums(experts() * bands.count());
         std::vector<CodeCounts> codes(sums.size());
         std::vector<OutputSums> outputs(sums.size());
         each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
@@ -136,6 +135,9 @@ class PairJob {
   private:
     static uint64_t held(const Comparable& one) { return one.stored ? one.stored->held_bytes() : 0; }
 
+    uint64_t experts() const { return std::max<uint64_t>(stored_.size(), 1); }
+    uint64_t rows_of_one() const { return reference_->rows() / experts(); }
+
     // The matrix, its singular vectors, and what finding those takes.
     uint64_t projection_bytes() const {
         if (!projects_) return 0;
@@ -158,12 +160,11 @@ class PairJob {
     // `bands` are those of one expert; regions are of the whole stack.
     template <class Work>
     void each_band(const Bands& bands, const Work& work) {
-        const uint64_t experts = std::max<uint64_t>(stored_.size(), 1);
-        workers_.each_band(experts * bands.count(), scratch_bytes(bands.largest_rows()),
+        workers_.each_band(experts() * bands.count(), scratch_bytes(bands.largest_rows()),
                            [&](uint64_t index, Scratch& scratch) {
                                Scratch second;
                                ht_region region = bands.region(index % bands.count());
-                               region.row += index / bands.count() * (reference_->rows() / experts);
+                               region.row += index / bands.count() * rows_of_one();
                                work(index, region, scratch, second);
                                progress_.work_done += reference_->bytes_of(region);
                            });

@@ -246,15 +246,19 @@ void Loaders::add(const std::string& toml, const std::string& name) {
         for (const Node& label : labels->items) {
             LabelRule rule = read_rule(label);
             if (!known(rule.loader)) {
-                std::vector<std::string> ids;
-                for (const auto& [id, loader] : loaders_)
-                    ids.push_back(id);
                 refuse(label.find("loader")->value.place,
                        fmt::format("no [loader.{}] is known{}", text::printable(rule.loader, 60),
-                                   text::did_you_mean(rule.loader, ids)));
+                                   text::did_you_mean(rule.loader, ids())));
             }
             rules_.push_back(std::move(rule));
         }
+}
+
+std::vector<std::string> Loaders::ids() const {
+    std::vector<std::string> ids;
+    for (const auto& [id, loader] : loaders_)
+        ids.push_back(id);
+    return ids;
 }
 
 const Loader* Loaders::known(std::string_view id) const {
@@ -267,12 +271,9 @@ const Loader& Loaders::find(std::string_view id, const std::string& where) const
         throw Error(Exit::failed, os::utf8(installed_file()), "no such file, and so no loader is known",
                     "it belongs to the program's installation; --loaders FILE names another");
     if (const Loader* loader = known(id)) return *loader;
-    std::vector<std::string> ids;
-    for (const auto& [one, loader] : loaders_)
-        ids.push_back(one);
     throw Error(Exit::usage, where,
-                fmt::format("no loader '{}' is known{}", text::printable(id), text::did_you_mean(id, ids)),
-                "known are " + text::join(ids, ", "));
+                fmt::format("no loader '{}' is known{}", text::printable(id), text::did_you_mean(id, ids())),
+                "known are " + text::join(ids(), ", "));
 }
 
 }  // namespace halftone

@@ -63,6 +63,8 @@ class Loaders {
     const std::vector<LabelRule>& rules() const { return rules_; }  // later ones count more
 
   private:
+    std::vector<std::string> ids() const;
+
     std::map<std::string, Loader, std::less<>> loaders_;
     std::vector<LabelRule> rules_;
 };

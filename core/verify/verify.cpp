@@ -146,7 +146,7 @@ void Verifier::compare_quantized(Workers& workers, Progress& progress) {
     std::vector<Suspect> suspects;
     for (const TensorComparison& tensor : comparison.tensors) {
         const double error = tensor.measures.relative_squared_error;
-        const auto pair = std::ranges::find(quantized_.pairs, tensor.name, &ComparedPair::name);
+        const auto pair = std::ranges::lower_bound(quantized_.pairs, tensor.name, {}, &ComparedPair::name);
         if (VerifiedLayer* const layer = find_layer(pair->other.tensor->name))
             layer->relative_squared_error = error;
         if (!(error <= unrelated)) suspects.push_back({&*pair, error});
