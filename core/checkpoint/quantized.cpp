@@ -267,6 +267,20 @@ std::vector<std::string_view> companion_suffixes() {
     return result;
 }
 
+bool is_of_layer(std::string_view layer, std::string_view tensor) {
+    if (tensor.size() <= layer.size() + 1 || !tensor.starts_with(layer) || tensor[layer.size()] != '.')
+        return false;
+    const std::string_view rest = tensor.substr(layer.size() + 1);
+    return rest.find('.') == std::string_view::npos || rest.starts_with("weight.");
+}
+
+bool is_known_to_host(std::string_view layer, std::string_view tensor) {
+    static constexpr std::array<std::string_view, 6> suffixes_known = {
+        ".weight", ".bias", marker_suffix, ".input_scale", ".scale_input", ".weight_format"};
+    return tensor.starts_with(layer) &&
+           std::ranges::find(suffixes_known, tensor.substr(layer.size())) != suffixes_known.end();
+}
+
 std::vector<LayerMarker> layer_markers(const Checkpoint& checkpoint) {
     std::vector<LayerMarker> markers;
     for (const Tensor& tensor : checkpoint.tensors()) {

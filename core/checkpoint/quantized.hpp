@@ -24,6 +24,14 @@ struct QuantizedLayer {
 // ".comfy_quant".
 std::vector<std::string_view> companion_suffixes();
 
+// Whether a tensor is part of the layer itself, as "x.bias" and "x.weight.absmax" are of "x". A name with more
+// dots, "x.norm.weight", is another module's.
+bool is_of_layer(std::string_view layer, std::string_view tensor);
+
+// Whether such a tensor means the same in every format, so that no format has to know it: the weight, the bias,
+// the marker, input scales.
+bool is_known_to_host(std::string_view layer, std::string_view tensor);
+
 // Finds every layer with scales, markers or an entry in the header's quantization metadata, in ascending
 // order of names. Scales, empty markers and markers for the whole file prove nothing for a weight in F16,
 // BF16, F32 or F64: files in the wild have such dummies beside layers that were left alone. A label, in a

@@ -22,13 +22,6 @@ struct Candidate {
     std::string problem;
 };
 
-// Whether a tensor below the layer's name is one of its own: "x.weight.absmax" and "x.bias" for "x", but not
-// "x.proj.weight".
-bool belongs_to(std::string_view rest) {
-    constexpr std::string_view nested = "weight.";
-    return rest.find('.') == std::string_view::npos || rest.starts_with(nested);
-}
-
 // Experts may share a scale, but not their codes.
 bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t experts) {
     return tensor.bytes == stored.bytes * experts ||
@@ -113,16 +106,22 @@ struct Recognition::State {
         return weight && is_expert_stack(*weight) ? weight->shape.front() : 1;
     }
 
-    FoundLayer found_layer(const QuantizedLayer& layer) const {
-        FoundLayer found{layer.name, {}, {}};
-        if (!layer.configuration.empty()) found.marker = layer.configuration;
-        const std::string prefix = layer.name + ".";
-        const uint64_t experts = experts_of(layer);
+    std::vector<const Tensor*> tensors_of(const std::string& layer) const {
+        std::vector<const Tensor*> found;
+        const std::string prefix = layer + ".";
         const std::vector<Tensor>& tensors = checkpoint->tensors();
         for (auto at = std::ranges::lower_bound(tensors, prefix, {}, &Tensor::name);
              at != tensors.end() && at->name.starts_with(prefix); ++at)
-            if (belongs_to(std::string_view(at->name).substr(prefix.size())))
-                found.parts.push_back(part(*at, experts));
+            if (is_of_layer(layer, at->name)) found.push_back(&*at);
+        return found;
+    }
+
+    FoundLayer found_layer(const QuantizedLayer& layer) const {
+        FoundLayer found{layer.name, {}, {}};
+        if (!layer.configuration.empty()) found.marker = layer.configuration;
+        const uint64_t experts = experts_of(layer);
+        for (const Tensor* tensor : tensors_of(layer.name))
+            found.parts.push_back(part(*tensor, experts));
         for (const std::string& marker : file_markers)
             found.parts.push_back(part(*checkpoint->find(marker), 1));
         return found;
@@ -193,6 +192,17 @@ struct Recognition::State {
         }
     }
 
+    void find_unclaimed(StoredMatrix& matrix) const {
+        const std::vector<StoredTensor>& stored = matrix.plan->stored();
+        for (const Tensor* tensor : tensors_of(matrix.layer)) {
+            if (is_known_to_host(matrix.layer, tensor->name)) continue;
+            const auto claims = [&](const StoredTensor& one) {
+                return !one.whole_file && tensor->name == matrix.layer + one.name;
+            };
+            if (std::ranges::none_of(stored, claims)) matrix.unclaimed.push_back(tensor);
+        }
+    }
+
     std::shared_ptr<const StoredMatrix> made(const QuantizedLayer& layer,
                                              const std::shared_ptr<const Format>& known,
                                              Recognized recognized) const {
@@ -214,6 +224,7 @@ struct Recognition::State {
                  format.library().name(), refusal.what());
         }
         find_parts(*matrix);
+        find_unclaimed(*matrix);
         return matrix;
     }
 

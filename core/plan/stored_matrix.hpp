@@ -20,6 +20,9 @@ struct StoredMatrix {
     std::shared_ptr<const FormatPlan> plan;
     const Tensor* weight = nullptr;
     std::vector<const Tensor*> parts;  // of plan->stored(), in its order; null where the file lacks one
+    // Tensors of the layer that neither its format nor the host knows, in the order of names. Its numbers may
+    // depend on them.
+    std::vector<const Tensor*> unclaimed;
 
     uint64_t experts() const { return plan->source().experts; }  // `plan` is of one
     uint64_t held_bytes() const;  // of memory while it is read: companions and grid
