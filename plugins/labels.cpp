@@ -40,6 +40,11 @@ std::string fault_of(const LabelCondition& condition, const OptionTable& table) 
         if (dialect_of_layout(condition.value)) return "";
         return fmt::format("there is no layout '{}'", text::printable(condition.value));
     }
+    if (condition.key == experts_condition) {
+        if (condition.value == stack_of_experts) return "";
+        return fmt::format("of experts there is '{}' alone, not '{}'", stack_of_experts,
+                           text::printable(condition.value));
+    }
     const std::vector<std::string> names = table.names();
     const auto found = std::ranges::find(names, condition.key);
     if (found == names.end())

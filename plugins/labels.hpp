@@ -28,7 +28,9 @@ struct LabelTaker {
 // The parts of ht_label.loaders; nothing if it is not written as format.h says.
 std::optional<std::vector<LabelTaker>> read_label_takers(std::string_view loaders);
 
-// What must hold for a layer to be stored under a label: an option of the format, or its layout.
+// What must hold for a layer to be stored under a label: an option of the format, its layout, or that it is a
+// stack of experts.
+inline constexpr std::string_view experts_condition = "experts", stack_of_experts = "stack";
 struct LabelCondition {
     std::string key, value;
     bool operator==(const LabelCondition&) const = default;

@@ -84,9 +84,19 @@ OptionValue fitted_real(const ht_option& row, const GivenValue& given) {
     return {0, value, {}, {}};
 }
 
+// What was written, as the text of a choice: choices may be numbers, and people write those without quotes.
+std::optional<std::string> as_choice(const GivenValue& given) {
+    if (const auto* text = std::get_if<std::string>(&given.value)) return *text;
+    if (const auto* whole = std::get_if<int64_t>(&given.value)) return fmt::format("{}", *whole);
+    if (const auto* real = std::get_if<double>(&given.value)) return fmt::format("{}", *real);
+    return std::nullopt;
+}
+
 OptionValue fitted_choice(const ht_option& row, const GivenValue& given) {
     const std::vector<std::string> choices = choices_of(row);
-    const auto* written = std::get_if<std::string>(&given.value);
+    std::optional<std::string> written = as_choice(given);
+    for (const auto& [other, choice] : choice_aliases_of(row))
+        if (written == other) written = choice;
     for (size_t i = 0; written && i < choices.size(); ++i)
         if (*written == choices[i]) return {static_cast<int64_t>(i), 0, *written, {}};
     std::vector<std::string> quoted;
@@ -94,7 +104,7 @@ OptionValue fitted_choice(const ht_option& row, const GivenValue& given) {
     for (const std::string& choice : choices)
         quoted.push_back('"' + choice + '"');
     misfit((quoted.size() == 1 ? "" : "one of ") + text::join(quoted, ", "), given,
-           written ? text::did_you_mean(*written, choices) : "");
+           std::holds_alternative<std::string>(given.value) ? text::did_you_mean(*written, choices) : "");
 }
 
 template <class T>
@@ -154,8 +164,18 @@ std::string_view type_name(ht_type type) {
 std::vector<std::string> choices_of(const ht_option& row) {
     std::vector<std::string> choices;
     for (const char* const* at = row.type == HT_CHOICE ? row.choices : nullptr; at && *at; ++at)
-        choices.emplace_back(*at);
+        if (std::string_view(*at).find('=') == std::string_view::npos) choices.emplace_back(*at);
     return choices;
+}
+
+std::vector<std::pair<std::string, std::string>> choice_aliases_of(const ht_option& row) {
+    std::vector<std::pair<std::string, std::string>> aliases;
+    for (const char* const* at = row.type == HT_CHOICE ? row.choices : nullptr; at && *at; ++at) {
+        const std::string_view entry = *at;
+        if (const size_t equals = entry.find('='); equals != std::string_view::npos)
+            aliases.emplace_back(entry.substr(0, equals), entry.substr(equals + 1));
+    }
+    return aliases;
 }
 
 OptionValue fitted(const ht_option& row, const GivenValue& given) {

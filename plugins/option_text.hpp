@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plugins/options.hpp"
@@ -28,6 +29,9 @@ OptionValue fitted(const ht_option&, const GivenValue&);
 
 // A row's default, from its text in the table; throws Misfit.
 OptionValue default_of(const ht_option&);
+
+// Other names for choices: each with the choice that it stands for.
+std::vector<std::pair<std::string, std::string>> choice_aliases_of(const ht_option&);
 
 // As TOML: true, 128, 0.5, "row", ["a", "b"].
 std::string as_toml(const ht_option&, const OptionValue&);

@@ -53,6 +53,16 @@ std::string row_problem(const ht_option& row) {
     if (row.type == HT_CHOICE) {
         std::vector<std::string> choices = choices_of(row);
         if (choices.empty()) return "it has no choices";
+        const size_t n = choices.size();
+        for (const auto& [other, choice] : choice_aliases_of(row)) {
+            if (std::find(choices.begin(), choices.begin() + static_cast<std::ptrdiff_t>(n), choice) ==
+                choices.begin() + static_cast<std::ptrdiff_t>(n))
+                return fmt::format("'{}' is another name for '{}', which is not one of its choices", other,
+                                   choice);
+            choices.push_back(other);
+        }
+        if (std::string_view(row.choices[n - 1]).find('=') != std::string_view::npos)
+            return "other names for choices come after all choices";
         std::ranges::sort(choices);
         if (std::ranges::adjacent_find(choices) != choices.end()) return "a choice is there twice";
         for (const std::string& choice : choices)

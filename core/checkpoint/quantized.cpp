@@ -9,6 +9,7 @@
 #include "core/checkpoint/in_quotes.hpp"
 #include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/layer_configuration.hpp"
+#include "core/checkpoint/marker_text.hpp"
 
 namespace halftone {
 namespace {
@@ -203,7 +204,7 @@ class Search {
         if (tensor.bytes > largest_configuration) {
             problem = too_long("its marker");
         } else {
-            marker.text = without_padding(whole_text(checkpoint_, tensor));
+            marker.text = without_padding(marker_text(whole_text(checkpoint_, tensor)));
             if (marker.text.empty()) {
                 if (!is_narrow(weight->dtype)) return;
                 problem = "its marker is empty";
@@ -288,7 +289,7 @@ std::vector<LayerMarker> layer_markers(const Checkpoint& checkpoint) {
         LayerMarker marker{
             tensor.name.substr(0, tensor.name.size() - marker_suffix.size()), &tensor, {}, false};
         if (tensor.bytes <= largest_configuration) {
-            const std::string whole = whole_text(checkpoint, tensor);
+            const std::string whole = marker_text(whole_text(checkpoint, tensor));
             marker.text = without_padding(whole);
             marker.ends_in_nul = !marker.text.empty() && whole.ends_with('\0');
         }

@@ -82,12 +82,7 @@ int list(Context& context, Registry& registry, bool json) {
 }
 
 std::string range_of(const ht_option& row) {
-    if (row.choices) {
-        std::vector<std::string> choices;
-        for (size_t i = 0; row.choices[i]; ++i)
-            choices.emplace_back(row.choices[i]);
-        return text::join(choices, " | ");
-    }
+    if (row.choices) return text::join(choices_of(row), " | ");
     return row.least != 0 || row.most != 0 ? fmt::format("{} to {}", row.least, row.most) : "";
 }
 

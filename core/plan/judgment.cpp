@@ -23,6 +23,8 @@ bool same_value(const std::string& toml, const std::string& plain) {
 
 bool holds(const LabelCondition& condition, const StoredAs& stored, const Options& options) {
     if (condition.key == "layout") return condition.value == layout_name(stored.plan.source().dialect);
+    if (condition.key == experts_condition)
+        return condition.value == stack_of_experts && stored.plan.source().experts > 1;
     const std::string* value = value_of(options, condition.key);
     return value && same_value(*value, condition.value);
 }
@@ -93,7 +95,10 @@ std::string alternatives(const Loader& loader, const StoredAs& stored, const Opt
         if (!taker(all, loader)) continue;
         std::vector<std::string> settings;
         bool layout = false;
-        for (const LabelCondition& condition : conditions_of(label)) {
+        const std::vector<LabelCondition> conditions = conditions_of(label);
+        const auto needs_stack = std::ranges::find(conditions, experts_condition, &LabelCondition::key);
+        if (needs_stack != conditions.end() && !holds(*needs_stack, stored, options)) continue;
+        for (const LabelCondition& condition : conditions) {
             layout = layout || condition.key == "layout";
             if (!holds(condition, stored, options)) settings.push_back(as_setting(condition));
         }

@@ -10,6 +10,7 @@
 #include "core/checkpoint/quantized.hpp"
 #include "core/plan/selection.hpp"
 #include "core/plan/stored_matrix.hpp"
+#include "core/plan/stored_types.hpp"
 
 namespace halftone {
 namespace {
@@ -27,10 +28,8 @@ bool is_one_number(const Shape& shape) {
 // What is wrong with one tensor of a layer, by what its format needs; the same text for every layer.
 std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t experts) {
     if (!tensor) return fmt::format("the file lacks its '{}'", stored.name);
-    const bool bytes = dtype::bits(stored.dtype) == 8 && dtype::bits(tensor->dtype) == 8;
     const bool weight = stored.role == HT_ROLE_WEIGHT;
-    // Loaders look at the bytes of companions, but convert the values of weights.
-    if (tensor->dtype != stored.dtype && (weight || !bytes))
+    if (!stands_for(*tensor, stored))
         return fmt::format("its '{}' is {}, and loaders need {}", stored.name, dtype::name(tensor->dtype),
                            dtype::name(stored.dtype));
     if (experts > 1) {  // a stack, or one scale for all of them
@@ -41,7 +40,10 @@ std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t 
                    : fmt::format("its '{}' has the shape {} for {} experts", stored.name,
                                  to_string(tensor->shape), experts);
     }
-    if (tensor->shape != stored.shape && !(is_one_number(tensor->shape) && is_one_number(stored.shape)))
+    // Of bytes that come in the order of tiles only the number counts.
+    const bool tiled = !weight && dtype::bits(stored.dtype) == 8;
+    if (tensor->shape != stored.shape && !tiled &&
+        !(is_one_number(tensor->shape) && is_one_number(stored.shape)))
         return fmt::format("its '{}' has the shape {}, and loaders need {}", stored.name,
                            to_string(tensor->shape), to_string(stored.shape));
     return "";

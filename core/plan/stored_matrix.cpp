@@ -7,6 +7,7 @@
 #include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/selection.hpp"
+#include "core/plan/stored_types.hpp"
 #include "plugins/call.hpp"
 
 namespace halftone {
@@ -22,10 +23,26 @@ struct Candidate {
     std::string problem;
 };
 
-// Experts may share a scale, but not their codes.
+// Experts share a codebook, and what has no dimensions: of all else loaders take the part of each expert.
 bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t experts) {
-    return tensor.bytes == stored.bytes * experts ||
-           (tensor.bytes == stored.bytes && stored.role != HT_ROLE_WEIGHT) || may_differ_in_length(stored);
+    const uint64_t bytes = is_converted(tensor, stored)
+                               ? tensor.bytes * dtype::bits(stored.dtype) / dtype::bits(tensor.dtype)
+                               : tensor.bytes;
+    const bool shared = tensor.shape.empty() || stored.role == HT_ROLE_CODEBOOK;
+    return bytes == stored.bytes * experts ||
+           (bytes == stored.bytes && shared && stored.role != HT_ROLE_WEIGHT) || may_differ_in_length(stored);
+}
+
+// As formats see it. Loaders look for what an embedding table's marker says at its root alone; of a stack of
+// experts, of which formats see the first, it says how many there are.
+std::string marker_of(const QuantizedLayer& layer, uint64_t experts) {
+    Json marker = Json::parse(layer.configuration, nullptr, /*allow_exceptions=*/false);
+    if (!marker.is_object()) return layer.configuration;
+    const bool hidden = is_embedding(layer.name + ".weight") && marker.erase("params") > 0;
+    const bool counted = experts > 1 || marker.contains("num_experts");
+    if (counted) marker["num_experts"] = experts;
+    if (!hidden && !counted) return layer.configuration;
+    return marker.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
 std::string advice_of(const std::vector<Unrecognized::Answer>& answers) {
@@ -118,8 +135,8 @@ struct Recognition::State {
 
     FoundLayer found_layer(const QuantizedLayer& layer) const {
         FoundLayer found{layer.name, {}, {}};
-        if (!layer.configuration.empty()) found.marker = layer.configuration;
         const uint64_t experts = experts_of(layer);
+        if (!layer.configuration.empty()) found.marker = marker_of(layer, experts);
         for (const Tensor* tensor : tensors_of(layer.name))
             found.parts.push_back(part(*tensor, experts));
         for (const std::string& marker : file_markers)

@@ -4,19 +4,31 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/plan/stored_types.hpp"
+#include "core/tensor/convert.hpp"
 #include "plugins/call.hpp"
 
 namespace halftone {
 namespace {
 
+std::vector<std::byte> as_f32(ht_dtype dtype, std::span<const std::byte> from) {
+    std::vector<float> values(from.size() * 8 / dtype::bits(dtype));
+    widen(dtype, from, values);
+    const auto bytes = std::as_bytes(std::span(values));
+    return {bytes.begin(), bytes.end()};
+}
+
 // The bytes of a companion in the length that the plan gives it. Texts may come in any length: those of ours
 // are padded with spaces, and so are the others here.
 std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tensor& tensor,
                                        const StoredTensor& stored, uint64_t experts, uint64_t expert) {
-    if (experts > 1) {  // where all have the same one, it is stored once
-        std::vector<std::byte> bytes(stored.bytes);
-        checkpoint.read(tensor, tensor.bytes == stored.bytes ? 0 : expert * stored.bytes, bytes);
-        return bytes;
+    const bool converted = is_converted(tensor, stored);
+    if (experts > 1 || converted) {  // where all experts have the same one, it is stored once
+        const uint64_t size =
+            converted ? stored.bytes * dtype::bits(tensor.dtype) / dtype::bits(stored.dtype) : stored.bytes;
+        std::vector<std::byte> bytes(size);
+        checkpoint.read(tensor, tensor.bytes == size ? 0 : expert * size, bytes);
+        return converted ? as_f32(tensor.dtype, bytes) : bytes;
     }
     std::vector<std::byte> bytes = checkpoint.read_all(tensor);
     if (bytes.size() == stored.bytes) return bytes;

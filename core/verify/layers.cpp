@@ -9,6 +9,7 @@
 #include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/layer_output.hpp"
+#include "core/plan/stored_types.hpp"
 
 namespace halftone {
 namespace {
@@ -157,11 +158,8 @@ class LayerChecks {
             own, [&](std::string_view suffix) { return companion == layer + std::string(suffix); });
     }
 
-    // Other writers use other types for single bytes, and other shapes for one number.
     void check_type(const Tensor& tensor, const StoredTensor& stored) {
-        const bool bytes =
-            dtype::bits(tensor.dtype) == 8 && dtype::bits(stored.dtype) == 8 && stored.role != HT_ROLE_WEIGHT;
-        if (tensor.dtype != stored.dtype && !bytes)
+        if (!stands_for(tensor, stored))
             findings_.add(tensor.name, "is stored as {}, not as {}", dtype::name(tensor.dtype),
                           dtype::name(stored.dtype));
     }

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "core/base/error.hpp"
+#include "core/plan/stored_types.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/stored_weight.hpp"
 #include "core/run/weight_reader.hpp"
@@ -186,7 +187,10 @@ void check_stored_values(const Checkpoint& checkpoint, const std::shared_ptr<con
     for (size_t i = 0; i < matrix->parts.size(); ++i) {
         const StoredTensor& stored = matrix->plan->stored()[i];
         const Tensor* const part = matrix->parts[i];
-        if (part && is_scale(stored) && dtype::bits(part->dtype) == dtype::bits(stored.dtype))
+        if (!part || !is_scale(stored)) continue;
+        if (is_converted(*part, stored))
+            zeros |= check_scales(checkpoint, *part, part->dtype, findings);
+        else if (dtype::bits(part->dtype) == dtype::bits(stored.dtype))
             zeros |= check_scales(checkpoint, *part, stored.dtype, findings);
     }
     Odd nonfinite, lost;

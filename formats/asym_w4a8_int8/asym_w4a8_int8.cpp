@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@
 #include <halftone/toolbox/strips.hpp>
 
 #include "asym_w4a8_int8_kernels.hpp"
+#include "found.hpp"
 #include "grid.hpp"
 #include "group.hpp"
 #include "judge.hpp"
@@ -63,12 +65,24 @@ class AsymW4a8Int8 {
                "tails; those of a normal distribution; or -8 to 7"),
         flag("correction", "false",
              "a number is added to every group, as in layers of the asymmetric recipe; 0 in new ones"),
+        choice("bits", "4", bits_names, "of a code; layers with 6 are read, and not written yet"),
+        choice("group_scale", "e4m3", scale_names,
+               "the type of group scales; layers with f32 are read, and not written"),
         toolbox::scale_option,
     };
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, label_name, "correction=false", "comfyui>=0.31.0", "int8 per row, rotated",
          "NVIDIA from Ampere on", "4 bits a code to store, 8 bits to multiply with"},
+        {sizeof(ht_label), 0, label_name, "correction=false bits=6", "comfyui>=0.38.1",
+         "int8 per row, rotated", "NVIDIA from Ampere on",
+         "only read; which release was the first that loads it is unknown"},
+        {sizeof(ht_label), 0, label_name, "correction=false experts=stack", "comfyui>=0.38.1",
+         "4 bits, then int8 per row, rotated", "NVIDIA from Ampere on",
+         "only read; 0.33.0 does not load it; which release was the first that does is unknown"},
+        {sizeof(ht_label), 0, label_name, "correction=false bits=6 experts=stack", "comfyui>=0.38.1",
+         "4 bits, then int8 per row, rotated", "NVIDIA from Ampere on",
+         "only read; 0.33.0 does not load it; which release was the first that does is unknown"},
         {sizeof(ht_label), 0, label_name, "correction=true", "", "none", "",
          "ComfyUI does not load the correction"},
     };
@@ -77,7 +91,9 @@ class AsymW4a8Int8 {
         : source_(source),
           choice_(chosen(source, options)),
           kernels_(kernels(cpu_level())),
-          grid_(layout_of(source, choice_)) {}
+          grid_(layout_of(source, choice_)) {
+        if (choice_.is_only_read()) found_.emplace(source, choice_);
+    }
 
     static const void* extension(std::string_view id) {
         return toolbox::kernels_extension<AsymW4a8Int8>(id,
@@ -86,12 +102,23 @@ class AsymW4a8Int8 {
     bool on_device(std::string_view kernel) const {
         constexpr std::string_view all[] = {"fit_pass", "fit_band", "encode", "decode",
                                             "snap",     "sigma",    "around", "rotate"};
-        return std::ranges::count(all, kernel) > 0;
+        return (!found_ || kernel == "rotate") && std::ranges::count(all, kernel) > 0;
     }
 
     Facts facts() const {
         const uint64_t rows = source_.rows, cols = source_.cols, groups = grid_.groups_of_row();
         Facts facts;
+        facts.flags = HT_FACT_ROTATES | HT_FACT_ENCODE_BEFORE_SEAL;
+        facts.input_scale = HT_INPUT_SCALE_NEVER;
+        facts.scale_kind = HT_SCALE_TILE;
+        facts.scale_rows = 1;
+        facts.scale_cols = choice_.group;
+        if (found_) {
+            facts.stored = found_->stored();
+            facts.granule_bytes = found_->row_bytes();
+            facts.grid_bytes = found_->grid_bytes();
+            return facts;
+        }
         facts.stored = {{HT_ROLE_WEIGHT, ".weight", HT_DTYPE_I8, {rows, cols / 2}},
                         {HT_ROLE_SCALE, ".weight_s_rel", HT_DTYPE_F8_E4M3, {rows, groups}},
                         {HT_ROLE_SCALE_2, ".weight_s_channel", HT_DTYPE_F32, {rows}}};
@@ -108,11 +135,6 @@ class AsymW4a8Int8 {
         facts.grid_bytes = grid_.bytes();
         facts.passes = judged ? 1 : 0;
         facts.partial_bytes = judged ? Seen::bytes(grid_.sample.most_fitted) : 0;
-        facts.flags = HT_FACT_ROTATES | HT_FACT_ENCODE_BEFORE_SEAL;
-        facts.input_scale = HT_INPUT_SCALE_NEVER;
-        facts.scale_kind = HT_SCALE_TILE;
-        facts.scale_rows = 1;
-        facts.scale_cols = choice_.group;
         return facts;
     }
 
@@ -138,6 +160,7 @@ class AsymW4a8Int8 {
     // ----------------------------------------------------------------------------------------------- fitting
 
     void begin(std::byte* grid) const {
+        if (found_) return;
         std::memcpy(grid, &grid_, sizeof grid_);
         judge_.begin(grid_, grid);
         set_codebook(grid, choice_.book == Book::none ? plain_codebook : fixed_codebook);
@@ -153,6 +176,7 @@ class AsymW4a8Int8 {
     }
 
     void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
+        if (found_) throw std::logic_error("nothing is fitted to layers that are only read");
         const uint64_t cols = source_.cols, groups = grid_.groups_of_row();
         std::vector<float> scales(groups), copied(in.contiguous_rows() ? 0 : cols);
         for (uint64_t i = 0; i < in.region.rows; ++i) {
@@ -174,6 +198,7 @@ class AsymW4a8Int8 {
     }
 
     void load(std::span<const uint8_t* const> companions, std::byte* grid) const {
+        if (found_) return found_->load(companions, grid);
         const Facts facts = this->facts();
         for (size_t i = 1; i < companions.size(); ++i)
             if (!companions[i]) throw Refused("there is no " + facts.stored[i].name);
@@ -207,6 +232,7 @@ class AsymW4a8Int8 {
     }
 
     void companion(const std::byte* grid, uint32_t i, uint8_t* out) const {
+        if (found_) return found_->companion(grid, i, out);
         const uint64_t groups = grid_.groups_of_row();
         if (i == 1) {
             std::memcpy(out, grid_.scale_codes(grid), source_.rows * groups);
@@ -224,6 +250,7 @@ class AsymW4a8Int8 {
     // grid
 
     void encode(const std::byte* grid, const Band& in, uint8_t* bytes) const {
+        if (found_) return found_->encode(grid, in, bytes);
         each_piece(grid, in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, const Group& g) {
             uint8_t codes[toolbox::strip];
             kernels_.encode(x, n, g.step, g.offset, g.levels, codes);
@@ -232,6 +259,7 @@ class AsymW4a8Int8 {
     }
 
     void decode(const std::byte* grid, const uint8_t* bytes, const Band& out) const {
+        if (found_) return found_->decode(grid, bytes, out);
         each_group(grid, out.region, [&](uint64_t i, uint64_t j, uint64_t n, const Group& g) {
             uint8_t codes[toolbox::strip];
             toolbox::take_nibbles(bytes, i * out.region.cols + j, n, packing, codes);
@@ -242,6 +270,7 @@ class AsymW4a8Int8 {
     }
 
     void snap(const std::byte* grid, const Band& in, const Band& out) const {
+        if (found_) return found_->snap(grid, in, out);
         each_piece(grid, in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, const Group& g) {
             toolbox::write_strip(out, i, j, n, [&](float* values) {
                 kernels_.snap(x, n, g.step, g.offset, g.levels, values);
@@ -250,6 +279,7 @@ class AsymW4a8Int8 {
     }
 
     void sigma(const std::byte* grid, const Band& out) const {
+        if (found_) return found_->sigma(grid, out);
         each_group(grid, out.region, [&](uint64_t i, uint64_t j, uint64_t n, const Group& g) {
             toolbox::write_strip(out, i, j, n,
                                  [&](float* values) { std::fill_n(values, n, g.step > 0 ? g.step : 1.0f); });
@@ -257,6 +287,7 @@ class AsymW4a8Int8 {
     }
 
     void around(const std::byte* grid, const Band& in, const Band& lo, const Band& hi) const {
+        if (found_) return found_->around(grid, in, lo, hi);
         each_piece(grid, in, [&](uint64_t i, uint64_t j, const float* x, uint64_t n, const Group& g) {
             toolbox::write_strip(lo, i, j, n, [&](float* less) {
                 toolbox::write_strip(hi, i, j, n, [&](float* more) {
@@ -267,6 +298,7 @@ class AsymW4a8Int8 {
     }
 
     ht_table table(const std::byte* grid) const {
+        if (found_) throw Refused("there are more levels than a table has place for");
         if (choice_.corrected) throw Refused("a table has no place for what is added to a group");
         const float* const steps = grid_.steps(grid);
         return {sizeof(ht_table),
@@ -343,6 +375,7 @@ class AsymW4a8Int8 {
     const Kernels& kernels_;
     const GridLayout grid_;
     const Judge judge_;
+    std::optional<Found> found_;  // what a plan of a layer that is only read does
 };
 
 }  // namespace halftone::asym_w4a8_int8

@@ -12,11 +12,17 @@ namespace halftone::asym_w4a8_int8 {
 inline constexpr const char* label_name = "asym_w4a8_int8";
 enum class Book { automatic, fixed, none };
 inline constexpr const char* book_names[] = {"auto", "fixed", "none", nullptr};
+inline constexpr const char* bits_names[] = {"4", "6", nullptr};
+inline constexpr const char* scale_names[] = {"e4m3", "f32", nullptr};
 
 struct Choice {
     uint64_t group, rotation;
     Book book;
     bool searches, corrected;
+    uint32_t bits = 4;
+    bool wide_scales = false;  // group scales in F32
+
+    bool is_only_read() const { return bits != 4 || wide_scales; }
 };
 
 // Throws Refused with the reason where loaders do not take it.

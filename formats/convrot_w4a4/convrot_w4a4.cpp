@@ -97,28 +97,28 @@ class ConvrotW4a4 : public toolbox::ScalarFormat {
         const toolbox::StoredLayer layer(found);
         if (!layer.marker() || layer.marker()->text("format") != label_name)
             throw Refused("it is not labelled " + std::string(label_name));
-        const auto& marker = *layer.marker();
         const ht_tensor* const weight = layer.tensor(".weight");
-        if (!weight || weight->rank != 2 || weight->dtype != HT_DTYPE_I8)
+        if (!weight || weight->rank != 2 || !toolbox::is_byte(*weight))
             throw Refused("it has no I8 matrix as its weight");
         const uint64_t rows = weight->shape[0], cols = 2 * weight->shape[1];
         const ht_tensor* const scales = layer.tensor(".weight_scale");
-        if (!scales || scales->dtype != HT_DTYPE_F32) throw Refused("there is no .weight_scale in F32");
+        if (!scales || !toolbox::is_float(*scales))
+            throw Refused("there is no .weight_scale in floating point");
         using Shape = std::vector<uint64_t>;
         const Shape shape = toolbox::shape_of(*scales);
         if (shape != Shape{rows} && shape != Shape{rows, 1})
             throw Refused("its scale has shape " + toolbox::to_string(shape) + ", not [" +
                           std::to_string(rows) + "]");
         const int64_t group =
-            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(toolbox::usual_rotation));
+            layer.number_or("convrot_groupsize", static_cast<int64_t>(toolbox::usual_rotation));
         if (!toolbox::rotates_in(group, cols))
             throw Refused("its marker says that it is rotated in groups of " + std::to_string(group) +
                           ", which cannot be");
-        const std::string linear(marker.text("linear_dtype").value_or(linear_names[1]));
-        if (linear != linear_names[0] && linear != linear_names[1])
-            throw Refused("its linear_dtype is '" + linear + "'");
+        const std::string_view linear = layer.value("linear_dtype").value_or("\"int4\"");
+        if (linear != "\"int8\"" && linear != "\"int4\"")
+            throw Refused("its linear_dtype is " + std::string(linear.substr(0, 40)));
         options.set_whole("rotation_group", group);
-        options.set_choice("linear_dtype", linear_names[linear == linear_names[1]]);
+        options.set_choice("linear_dtype", linear_names[linear == "\"int4\""]);
         source.dtype = HT_DTYPE_BF16;
         source.dialect = HT_DIALECT_COMFY;
         source.wants = layer.wants_full_precision();

@@ -11,6 +11,7 @@
 #include <halftone/toolbox/scalar_format.hpp>
 #include <halftone/toolbox/stored_layer.hpp>
 
+#include "fp8_converted.hpp"
 #include "fp8_kernels.hpp"
 #include "fp8_variants.hpp"
 
@@ -21,10 +22,10 @@ namespace halftone::fp8 {
 namespace {
 
 enum class ElementType { e4m3fn, e5m2 };
-enum class ScalePer { tensor, row, block, block3d, block2d };  // the last is another name for `block`
+enum class ScalePer { tensor, row, block, block3d };
 
 constexpr const char* element_names[] = {"e4m3fn", "e5m2", nullptr};
-constexpr const char* scale_names[] = {"tensor", "row", "block", "block3d", "block2d", nullptr};
+constexpr const char* scale_names[] = {"tensor", "row", "block", "block3d", "block2d=block", nullptr};
 
 // The names of element and scale in the order of the enums above. Groups of a row have none of their own that
 // a loader knows; the shape of the scale tells them.
@@ -56,10 +57,8 @@ struct Choice {
 };
 
 Choice chosen(const Options& options) {
-    Choice choice{options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scaling"),
-                  static_cast<uint64_t>(options.whole("block_size"))};
-    if (choice.per == ScalePer::block2d) choice.per = ScalePer::block;
-    return choice;
+    return {options.choice_as<ElementType>("element"), options.choice_as<ScalePer>("scaling"),
+            static_cast<uint64_t>(options.whole("block_size"))};
 }
 
 std::vector<Stored> stored(const ht_source& source, const Choice& choice) {
@@ -86,6 +85,12 @@ toolbox::ScaleGroups groups(const ht_source& source, const Choice& choice) {
                                        : toolbox::ScaleGroups::tensor(source.rows, source.cols);
 }
 
+// Only where there is a loader that reads it.
+bool is_converted(const ht_source& source, const Choice& choice) {
+    return source.dialect == HT_DIALECT_LEGACY && choice.element == ElementType::e5m2 &&
+           choice.per == ScalePer::tensor;
+}
+
 toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit) {
     const bool as_loaders_stack = source.dialect == HT_DIALECT_COMFY && choice.per == ScalePer::tensor;
     toolbox::demand_matrix(source, "fp8",
@@ -97,11 +102,15 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
     if (has_blocks(choice.per)) toolbox::demand_whole_blocks(source.cols, choice.block, "columns");
     if (choice.per == ScalePer::block) toolbox::demand_whole_blocks(source.rows, choice.block, "rows");
 
-    const bool e5m2 = choice.element == ElementType::e5m2;
+    const bool e5m2 = choice.element == ElementType::e5m2, converted = is_converted(source, choice);
     const Kernels& table = kernels(cpu_level());
     toolbox::ScalarFormat::Parts parts = {
-        e5m2 ? table.e5m2 : table.e4m3fn,
-        e5m2 ? toolbox::scalar_levels<toolbox::E5m2>() : toolbox::scalar_levels<toolbox::E4m3fn>(),
+        converted ? table.e5m2_as_e4m3fn
+        : e5m2    ? table.e5m2
+                  : table.e4m3fn,
+        converted ? toolbox::scalar_levels<E5m2AsE4m3fn>()
+        : e5m2    ? toolbox::scalar_levels<toolbox::E5m2>()
+                  : toolbox::scalar_levels<toolbox::E4m3fn>(),
         groups(source, choice), e5m2 ? Variant<toolbox::E5m2>::scale : Variant<toolbox::E4m3fn>::scale,
         stored(source, choice)};
     parts.fit = fit;
@@ -138,7 +147,7 @@ ElementType element_of(const toolbox::StoredLayer& layer, const ht_tensor& weigh
 // beside that for one per column.
 Choice layout_of(const toolbox::StoredLayer& layer, const ht_tensor& scales, ElementType element,
                  uint64_t rows, uint64_t cols) {
-    if (scales.dtype != HT_DTYPE_F32) throw Refused("its scale is not stored as F32");
+    if (!toolbox::is_float(scales)) throw Refused("its scale is not stored as floating point");
     const std::vector<uint64_t> shape = toolbox::shape_of(scales);
     const auto label = layer.marker() ? layer.marker()->text("format") : std::nullopt;
     using Shape = std::vector<uint64_t>;
@@ -227,9 +236,11 @@ class Fp8 : public toolbox::ScalarFormat {
         return toolbox::kernels_extension<Fp8>(id, kernel_image(HALFTONE_IMAGE(fp8_device)));
     }
 
+    bool on_device(std::string_view kernel) const { return !converted_ && ScalarFormat::on_device(kernel); }
+
     // Nobody loads groups of a row, nor e5m2 with more than one scale.
     void round_activations(const float* input_scale, const Band& rows) const {
-        if (choice_.element == ElementType::e4m3fn && choice_.per != ScalePer::block3d)
+        if (converted_ || (choice_.element == ElementType::e4m3fn && choice_.per != ScalePer::block3d))
             toolbox::round_to_float8<toolbox::E4m3fn>(input_scale, rows);
         else if (choice_.element == ElementType::e5m2 && choice_.per == ScalePer::tensor)
             toolbox::round_to_float8<toolbox::E5m2>(input_scale, rows);
@@ -248,8 +259,7 @@ class Fp8 : public toolbox::ScalarFormat {
 
         const ht_tensor* const marker = legacy ? layer.whole_file("scaled_fp8") : nullptr;
         const bool full_precision =
-            marker ? marker->rank == 1 && marker->shape[0] == 2
-                   : layer.marker() && layer.marker()->flag("full_precision_matrix_mult").value_or(false);
+            marker ? marker->rank == 1 && marker->shape[0] == 2 : layer.wants_full_precision() != 0;
         options.set_choice("element", element_names[static_cast<int>(element)]);
         options.set_choice("scaling", scale_names[static_cast<int>(choice.per)]);
         options.set_whole("block_size", static_cast<int64_t>(choice.block));
@@ -262,10 +272,14 @@ class Fp8 : public toolbox::ScalarFormat {
 
   private:
     Fp8(const ht_source& source, const Choice& choice, toolbox::ScaleFit fit)
-        : ScalarFormat(parts(source, choice, fit)), choice_(choice), wants_(source.wants) {}
+        : ScalarFormat(parts(source, choice, fit)),
+          choice_(choice),
+          wants_(source.wants),
+          converted_(is_converted(source, choice)) {}
 
     Choice choice_;
     uint32_t wants_;
+    bool converted_;
 };
 
 }  // namespace halftone::fp8

@@ -6,7 +6,7 @@
 namespace halftone::fp8 {
 
 struct Kernels {
-    toolbox::ScalarKernels e4m3fn, e5m2;
+    toolbox::ScalarKernels e4m3fn, e5m2, e5m2_as_e4m3fn;
 };
 HALFTONE_KERNEL_TABLE(Kernels, kernels)
 

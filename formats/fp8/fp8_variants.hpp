@@ -10,11 +10,15 @@ template <class ElementType>
 struct Variant {
     using Element = ElementType;
 
+    // What the largest magnitude becomes, of e5m2 too: its codes reach 128 times further, but with them
+    // scales of common weights would be too small for float16, in which loaders may compute.
+    static constexpr float largest = toolbox::E4m3fn::most;
+
     // The reference's arithmetic: number / tensor is a reciprocal and a product there, each rounded.
     HT_DEVICE static toolbox::Scale scale(float amax) {
         const float floored = amax > 1e-12f ? amax : 1e-12f;
         const float reciprocal = 1.0f / floored;
-        const float pre = reciprocal * Element::most;
+        const float pre = reciprocal * largest;
         return {pre, 1.0f / pre};
     }
 };

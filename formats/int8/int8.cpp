@@ -33,7 +33,7 @@ constexpr bool has_blocks(Layout layout) {
 }
 
 struct Choice {
-    Layout layout = Layout::block;
+    Layout layout = Layout::row;
     uint64_t block = usual_block;
     uint64_t rotation = 0;  // 0: none
     std::string remark = {};
@@ -50,18 +50,17 @@ Choice chosen(const ht_source& source, const Options& options) {
                              "unrotated: rotation_group needs rotation = \"hadamard\"";
         return choice;
     }
-    if (choice.layout != Layout::row) throw Refused("rotation needs scaling = \"row\"");
+    const bool as_found = source.wants & HT_WANTS_AS_FOUND && choice.layout == Layout::tensor;
+    if (choice.layout != Layout::row && !as_found) throw Refused("rotation needs scaling = \"row\"");
     if (source.dialect == HT_DIALECT_LEGACY)
         throw Refused("the legacy layout cannot say that rows are rotated");
     const uint64_t most = toolbox::wanted_rotation(options);
-    if (source.experts > 1) {
-        choice.remark = "unrotated: loaders do not rotate for stacks of experts";
-        return choice;
-    }
     choice.rotation = toolbox::rotation_group(source.cols, most);
     if (choice.rotation == 0)  // the marker says so, too
         choice.remark = most < 16 ? "unrotated: 4 does not divide the columns"
                                   : "unrotated: no power of 4 from 16 on divides the columns";
+    else if (source.experts > 1)
+        choice.remark = "rotated in a stack of experts: ComfyUI 0.33.0 and older do not rotate those back";
     return choice;
 }
 
@@ -109,7 +108,7 @@ toolbox::ScalarFormat::Parts parts(const ht_source& source, const Choice& choice
 // From the shape of the scales. Labels decide only what a shape leaves open, since writers have put tiles
 // under the label of runs, and rows and runs under the label of tiles.
 Choice layout_of(const std::string& label, bool per_row, std::optional<int64_t> group,
-                 const std::vector<uint64_t>& scales, uint64_t rows, uint64_t cols) {
+                 const std::vector<uint64_t>& scales, uint64_t rows, uint64_t cols, bool stack) {
     const bool labelled_block = label == label_names[0], labelled_lode = label == label_names[1];
     using Shape = std::vector<uint64_t>;
     const bool matrix = scales.size() == 2 && scales[0] && scales[1] && cols % scales[1] == 0;
@@ -126,6 +125,16 @@ Choice layout_of(const std::string& label, bool per_row, std::optional<int64_t> 
     };
     if (labelled_block && tiles && wide > 1) return of_blocks(Layout::block);
     if (labelled_lode && runs && !(tiles && wide == 1)) return of_blocks(Layout::lode);
+    // Loaders see by three dimensions that every row of every expert has a scale, and by fewer that every
+    // expert has one.
+    if (stack && scales.size() == 2 && scales != Shape{rows, 1})
+        throw Refused(
+            "loaders of a stack take scales of the shape [experts, rows, 1], and each expert here has " +
+            toolbox::to_string(scales));
+    if (stack && scales == Shape{rows} && rows > 1)
+        throw Refused(
+            "loaders of a stack take scales of each row in the shape [experts, rows, 1], and here they "
+            "have two dimensions");
     if (per_row && (scales == Shape{rows, 1} || scales == Shape{rows})) return {Layout::row};
     if (scales.empty() || scales == Shape{1} || scales == Shape{1, 1}) return {Layout::tensor};
     if (scales == Shape{rows} || scales == Shape{rows, 1}) return {Layout::row};
@@ -146,7 +155,7 @@ class Int8 : public toolbox::ScalarFormat {
                                      "8-bit integers with scales per tile, run, tensor or row", "MIT"};
 
     static constexpr ht_option options[] = {
-        choice("scaling", "block", layout_names,
+        choice("scaling", "row", layout_names,
                "what shares one scale: a square tile, a run of a row, the tensor, or a row"),
         whole("block_size", "128", 2, 65536, "rows and columns of a tile, or length of a run"),
         choice("rotation", "none", rotation_names, "of every row, with scaling = \"row\": spreads outliers"),
@@ -165,6 +174,9 @@ class Int8 : public toolbox::ScalarFormat {
          "int8, scaled as they come", "NVIDIA from Turing on", ""},
         {sizeof(ht_label), 0, "int8_tensorwise", "scaling=row", "comfyui>=2026-06; stable-diffusion.cpp",
          "int8, scaled as they come; rotated where the weight is", "NVIDIA from Turing on", ""},
+        {sizeof(ht_label), 0, "int8_tensorwise", "scaling=row rotation=hadamard experts=stack",
+         "comfyui>=0.38.1", "int8, scaled as they come; rotated where the weight is", "NVIDIA from Turing on",
+         "0.33.0 loads it and does not rotate back; which release was the first that does is unknown"},
         {sizeof(ht_label), 0, "", "layout=legacy", "", "none", "",
          "scale_weight beside the weight and nothing that names the layout"},
     };
@@ -203,26 +215,30 @@ class Int8 : public toolbox::ScalarFormat {
         const toolbox::StoredLayer layer(found);
         const ht_tensor* const weight = layer.tensor(".weight");
         if (!weight || weight->rank != 2) throw Refused("it has no matrix as its weight");
-        if (weight->dtype != HT_DTYPE_I8) throw Refused("its weight is not stored as I8");
         const ht_tensor* scales = layer.tensor(".weight_scale");
         const bool legacy = !scales;
         if (legacy) scales = layer.tensor(".scale_weight");
         if (!scales) throw Refused("its weight has no scale");
-        if (scales->dtype != HT_DTYPE_F32) throw Refused("its scale is not stored as F32");
         std::string label;
         if (layer.marker()) label = layer.marker()->text("format").value_or("");
+        // Without a label bytes may be anything.
+        if (weight->dtype != HT_DTYPE_I8 && !(label == label_names[2] && toolbox::is_byte(*weight)))
+            throw Refused("its weight is not stored as I8");
+        if (!toolbox::is_float(*scales)) throw Refused("its scale is not stored as floating point");
         if (layer.marker() && label != label_names[0] && label != label_names[1] && label != label_names[2])
             throw Refused("its format is '" + label + "'");
 
         const uint64_t rows = weight->shape[0], cols = weight->shape[1];
         const Choice choice = layout_of(label, layer.is_set("per_row"), layer.number("group_size"),
-                                        toolbox::shape_of(*scales), rows, cols);
+                                        toolbox::shape_of(*scales), rows, cols, layer.experts() > 1);
         const bool rotated = layer.is_set("convrot");
-        const int64_t rotation =
-            layer.number("convrot_groupsize").value_or(static_cast<int64_t>(toolbox::usual_rotation));
-        if (rotated && (choice.layout != Layout::row || !toolbox::rotates_in(rotation, cols)))
+        constexpr auto usual = static_cast<int64_t>(toolbox::usual_rotation);
+        const int64_t rotation = rotated ? layer.number_or("convrot_groupsize", usual) : usual;
+        if (rotated && (has_blocks(choice.layout) || !toolbox::rotates_in(rotation, cols)))
             throw Refused("its marker says that it is rotated in groups of " + std::to_string(rotation) +
                           ", which cannot be");
+        if (rotated && scales->dtype == HT_DTYPE_F64)
+            throw Refused("its rows are rotated, which loaders undo in F32 alone, and its scale is F64");
         options.set_choice("scaling", layout_names[static_cast<int>(choice.layout)]);
         options.set_whole("block_size", static_cast<int64_t>(choice.block));
         options.set_choice("rotation", rotation_names[rotated]);
@@ -230,6 +246,7 @@ class Int8 : public toolbox::ScalarFormat {
         source.dtype = weight->dtype;
         source.dialect = legacy ? HT_DIALECT_LEGACY : HT_DIALECT_COMFY;
         source.wants = layer.wants_full_precision();
+        if (rotated && choice.layout == Layout::tensor) source.wants |= HT_WANTS_AS_FOUND;  // nobody's writer
         toolbox::set_matrix(source, rows, cols);
     }
 

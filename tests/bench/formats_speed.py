@@ -15,7 +15,7 @@ import tempfile
 
 # Not the defaults alone: what a format does by other options may take another way through the weights.
 MORE = {"fp8": ['scaling = "row"', 'scaling = "block"'],
-        "int8": ['scaling = "row"', 'scaling = "row"\nrotation = "hadamard"']}
+        "int8": ['scaling = "block"', 'rotation = "hadamard"']}
 
 
 def call(*command):

@@ -83,7 +83,7 @@ TEST_F(Reasons, TheForkLoadsCodebooksAndThenFails) {
 
 TEST_F(Reasons, ARuleThatChangesWhetherALabelIsTakenDropsWhatItsFormatRemarks) {
     constexpr const char* remark = "mainline ComfyUI refuses the file";
-    run("format = \"int8\"\n");
+    run("format = \"int8\"\nscaling = \"block\"\n");
     const std::string rule = "[[label]]\nloader = \"comfyui\"\nlabel = \"int8_blockwise\"\ntakes = true\n";
     expect_unsaid(remark, said("comfyui", {"--loaders", own_loaders(rule)}));
     const std::string with_remark = said("comfyui", {"--loaders", own_loaders(rule + "remark = \"slow\"\n")});

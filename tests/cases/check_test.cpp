@@ -20,7 +20,7 @@ TEST_F(Check, WhatWasWrittenForALoaderIsTakenByIt) {
 }
 
 TEST_F(Check, ALabelThatALoaderDoesNotKnowIsToldInItsOwnWordsWithWhatToDo) {
-    run("format = \"int8\"\n");
+    run("format = \"int8\"\nscaling = \"block\"\n");
     expect_refused("comfyui",
                    {"ComfyUI does not know the label 'int8_blockwise'",
                     "Unsupported quantization format: int8_blockwise", "it is loaded by comfyui-fork",
@@ -29,7 +29,7 @@ TEST_F(Check, ALabelThatALoaderDoesNotKnowIsToldInItsOwnWordsWithWhatToDo) {
 }
 
 TEST_F(Check, TheForkWorksWithBlocksOf128Only) {
-    run("format = \"int8\"\nblock_size = 64\n");
+    run("format = \"int8\"\nscaling = \"block\"\nblock_size = 64\n");
     expect_refused("comfyui-fork",
                    {"works with group_size 128 only, and this layer has 64", "block_size = 128"});
 }
@@ -145,7 +145,7 @@ TEST_F(Check, DummyScalesBesidePlainWeightsAreMentioned) {
 }
 
 TEST_F(Check, JsonTellsEveryLayer) {
-    run("format = \"int8\"\n");
+    run("format = \"int8\"\nscaling = \"block\"\n");
     const Finished finished = check("comfyui", {"--json"});
     EXPECT_EQ(finished.code, 1);
     const Json found = Json::parse(finished.out);
@@ -160,7 +160,7 @@ TEST_F(Check, JsonTellsEveryLayer) {
 }
 
 TEST_F(Check, AUsersFileGoesOverWhatIsInstalled) {
-    run("format = \"int8\"\n");
+    run("format = \"int8\"\nscaling = \"block\"\n");
     write_text(
         folder_ / "mine.toml",
         "[[label]]\nloader = \"comfyui\"\nlabel = \"int8_blockwise\"\ntakes = true\nsince = \"2027-01\"\n");
@@ -195,19 +195,20 @@ class Target : public Check {
 };
 
 TEST_F(Target, APlanWarnsOfWhatTheLoaderWouldRefuseAndSaysWhatItWouldTake) {
-    const std::string said = warnings("format = \"int8\"\n", "target = \"comfyui\"\n");
+    const std::string said = warnings("format = \"int8\"\nscaling = \"block\"\n", "target = \"comfyui\"\n");
     EXPECT_NE(said.find("comfyui refuses 'int8_blockwise' (1 matrix): ComfyUI does not know the label"),
               std::string::npos)
         << said;
     EXPECT_NE(said.find("scaling = \"row\""), std::string::npos) << said;
-    EXPECT_EQ(warnings("format = \"int8\"\nscaling = \"row\"\n", "target = \"comfyui\"\n"), "");
-    EXPECT_EQ(warnings("format = \"int8\"\n", "target = \"comfyui-fork\"\n"), "");
-    const std::string fork = warnings("format = \"int8\"\nblock_size = 64\n", "target = \"comfyui-fork\"\n");
+    EXPECT_EQ(warnings("format = \"int8\"\n", "target = \"comfyui\"\n"), "");
+    EXPECT_EQ(warnings("format = \"int8\"\nscaling = \"block\"\n", "target = \"comfyui-fork\"\n"), "");
+    const std::string fork =
+        warnings("format = \"int8\"\nscaling = \"block\"\nblock_size = 64\n", "target = \"comfyui-fork\"\n");
     EXPECT_NE(fork.find("works with group_size 128 only"), std::string::npos) << fork;
 }
 
 TEST_F(Target, WithoutOneAPlanWarnsOfWhatMainlineRefuses) {
-    const std::string said = warnings("format = \"int8\"\n", "");
+    const std::string said = warnings("format = \"int8\"\nscaling = \"block\"\n", "");
     EXPECT_NE(
         said.find("mainline ComfyUI refuses layers labelled 'int8_blockwise'; it is loaded by comfyui-fork"),
         std::string::npos)
@@ -241,7 +242,7 @@ TEST_F(Target, MayBeALoaderThatTheUserDescribes) {
     write_text(folder_ / "halftone" / "loaders.toml",
                "[loader.mine]\nlayouts = [\"comfyui\"]\n"
                "[[label]]\nloader = \"mine\"\nlabel = \"int8_blockwise\"\ntakes = true\n");
-    EXPECT_EQ(warnings("format = \"int8\"\n", "target = \"mine\"\n"), "");
+    EXPECT_EQ(warnings("format = \"int8\"\nscaling = \"block\"\n", "target = \"mine\"\n"), "");
     const std::string said = warnings("format = \"fp8\"\n", "target = \"mine\"\n");
     EXPECT_NE(said.find("mine refuses 'float8_e4m3fn'"), std::string::npos) << said;
 }

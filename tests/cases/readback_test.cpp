@@ -278,9 +278,9 @@ TEST_F(ReadBack, ACastHasNoMarkerAndTakesOldOnesAway) {
 TEST_F(ReadBack, FromEveryFormatToEveryOther) {
     const std::string formats[] = {
         "format = \"fp8\"\nscaling = \"row\"\n",
-        "format = \"int8\"\nblock_size = 48\n",
+        "format = \"int8\"\nscaling = \"block\"\nblock_size = 48\n",
         "format = \"int8\"\nscaling = \"row\"\nrotation = \"hadamard\"\nrotation_group = 16\n",
-        "format = \"int8\"\nblock_size = 32\n",
+        "format = \"int8\"\nscaling = \"lode\"\nblock_size = 32\n",
         "format = \"nvfp4\"\n",
         "format = \"mxfp8\"\n",
         "format = \"fp8\"\nscaling = \"block\"\nblock_size = 48\n",

@@ -256,11 +256,11 @@ TEST_F(RunTest, ValuesTooLargeToBeRotatedAreAnError) {
 TEST_F(RunTest, AFormatThatTakesNoMatrixAtAllIsWarnedOf) {
     pipeline("[[rule]]\nmatch = \"blocks.0.mlp.weight\"\nformat = \"int8\"\nscaling = \"row\"\n");
     EXPECT_EQ(run().err.find("takes none of"), std::string::npos);
-    const Finished finished =
-        run({"--force", "--set", "quantize.format=int8", "--set", "quantize.rotation=hadamard"});
+    const Finished finished = run({"--force", "--set", "quantize.format=int8", "--set",
+                                   "quantize.scaling=block", "--set", "quantize.rotation=hadamard"});
     EXPECT_EQ(finished.code, 0);
-    EXPECT_NE(finished.err.find(
-                  "int8 rotation=hadamard takes none of 3 matrices: rotation needs scaling = \"row\""),
+    EXPECT_NE(finished.err.find("int8 scaling=block rotation=hadamard takes none of 3 matrices: rotation "
+                                "needs scaling = \"row\""),
               std::string::npos)
         << finished.err;
 }

@@ -76,7 +76,7 @@ class Verify : public testing::Test {
 
 TEST_F(Verify, ASoundFileHasNoFindings) {
     for (const std::string quantize :
-         {"format = \"fp8\"\n", "format = \"int8\"\n", "format = \"int8\"\nscaling = \"row\"\n",
+         {"format = \"fp8\"\n", "format = \"int8\"\n", "format = \"int8\"\nscaling = \"block\"\n",
           "format = \"nvfp4\"\n", "format = \"nf4\"\n"}) {
         ASSERT_EQ(run(quantize).code, 0) << quantize;
         for (const Finished& finished : {verify(), verify({"--against", in_.string()}), verify_all()}) {
@@ -328,7 +328,7 @@ TEST_F(Verify, MissingAndLeftOverCompanionsAreFound) {
         tensors.push_back(float_tensor("blocks.0.attn.weight_scale_2", HT_DTYPE_F32, {}, std::vector{1.0f}));
     });
     expect_found(verify(), {"blocks.0.attn.weight_scale_2: belongs to none of what fp8 scaling=row stores"});
-    ASSERT_EQ(run("format = \"int8\"\n").code, 0);
+    ASSERT_EQ(run("format = \"int8\"\nscaling = \"block\"\n").code, 0);
     change(without("blocks.0.attn.input_scale"));
     expect_found(verify(), {"blocks.0.attn: lacks its .input_scale"});
 }

@@ -60,8 +60,8 @@ def check(program, folder, report):
                 check_one(report, name, loaded(layout, weight, scale, marker), ours[f"{layer}.weight"])
                 continue
             report.check(marker.get("num_experts") == EXPERTS, f"{name}: {marker}")
-            report.check("convrot" not in marker, f"{name}: rotated, and loaders do not rotate for experts")
-            for expert in range(EXPERTS):  # as ComfyUI takes one out of the stack
+            report.check(("convrot" in marker) == ("rotation" in options), f"{name}: {marker}")
+            for expert in range(EXPERTS):  # as ComfyUI takes one out of the stack, which it flattens first where rows have scales
                 one = loaded(layout, weight[expert], scale[expert], marker)
                 check_one(report, f"{name} {expert}", one, ours[f"{layer}.weight"][expert])
 

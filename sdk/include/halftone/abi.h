@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 /* Bump log, newest first:
- *   1.0  the first contract: descriptor, options, errors, services, format, model. */
+ *   1.0  the first contract: descriptor, options, other names of choices, errors, services, format, model. */
 #define HALFTONE_ABI_MAJOR 1
 #define HALFTONE_ABI_MINOR 0
 

@@ -155,7 +155,7 @@ typedef struct ht_table {
     const uint8_t* table_of;
 } ht_table;
 
-/* A layer found in a checkpoint that may hold something quantized. */
+/* A layer in a checkpoint that may hold something quantized; of a stack of experts the first. */
 typedef struct ht_layer {
     uint32_t size;
     uint32_t n_tensors;
@@ -163,7 +163,7 @@ typedef struct ht_layer {
     const ht_tensor* const* tensors; /* every tensor of the layer, whole names, and file-wide markers */
     const uint8_t* const* bytes; /* bytes[i]: the contents of tensors[i] if at most 64 KiB, otherwise NULL */
     const char*
-        marker; /* the layer's JSON configuration, from the file's header or its own tensor; NULL: none */
+        marker; /* the layer's JSON configuration; of a stack it has the right num_experts; NULL: none */
 } ht_layer;
 
 /* What a loader makes of a label that this format can write. Constant; for `plugins info`, `halftone check`,
@@ -173,7 +173,7 @@ typedef struct ht_label {
     uint32_t reserved;
     const char* label;   /* as stored, "float8_e4m3fn"; "" for dialects that store none */
     const char* options; /* which options lead to it, each with one value: "scaling=tensor element=e4m3fn";
-                            the layout (comfyui, legacy, bitsandbytes) where it is not ComfyUI's */
+                            the layout (comfyui, legacy, bitsandbytes) if not ComfyUI's; experts=stack */
     const char* loaders; /* who takes it since when: "comfyui>=2025-12; comfyui-fork"; "" for nobody. Names
                             are of a-z, 0-9, '-' and '.'; after >= comes a month, 2025-12, or a version,
                             0.31.0; without it nobody knows since when. Parts are separated by "; " */

@@ -29,7 +29,7 @@ typedef struct ht_option {
                              for a list its items separated by commas; "" is an empty text or list */
     const char* help;     /* one line, no full stop */
     double least, most;   /* inclusive range of numbers and sizes; both 0 for none */
-    const char* const* choices; /* NULL-terminated, for HT_CHOICE; otherwise NULL */
+    const char* const* choices; /* NULL-terminated, for HT_CHOICE, "other name=choice" last; otherwise NULL */
 } ht_option;
 
 /* One value. Which members count depends on the option's type. */

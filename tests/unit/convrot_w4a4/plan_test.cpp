@@ -63,21 +63,32 @@ TEST(ConvrotW4a4Recognize, ReadsTheMarker) {
     EXPECT_EQ("64 int8",
               read(R"({"format": "convrot_w4a4", "convrot_groupsize": 64, "linear_dtype": "int8"})", {4, 1}));
     EXPECT_EQ("4 int4", read(R"({"format": "convrot_w4a4", "convrot_groupsize": 4})", {4}));
+    EXPECT_EQ(
+        "64 int8",
+        read(R"({"format": "convrot_w4a4", "params": {"convrot_groupsize": "64", "linear_dtype": "int8"}})",
+             {4}));
+    EXPECT_EQ("64 int4", read(R"({"format": "convrot_w4a4", "linear_dtype": "int4", "convrot_groupsize": 64.5,
+                                  "params": {"convrot_groupsize": 16, "linear_dtype": "int8"}})",
+                              {4}));
 }
 
 TEST(ConvrotW4a4Recognize, RefusesWhatIsNotItsOwnOrMakesNoSense) {
     const auto reason = [](const std::string& marker, ht_dtype weight = HT_DTYPE_I8,
-                           const Shape& scales = {4}) {
+                           const Shape& scales = {4}, ht_dtype scale = HT_DTYPE_F32) {
         Layer layer(marker);
-        layer.add(".weight", weight, {4, 128}).add(".weight_scale", HT_DTYPE_F32, scales);
+        layer.add(".weight", weight, {4, 128}).add(".weight_scale", scale, scales);
         return refusal([&] { layer.recognized(); });
     };
     EXPECT_EQ("it is not labelled convrot_w4a4", reason(R"({"format": "int8_tensorwise"})"));
     EXPECT_EQ("it is not labelled convrot_w4a4", reason(""));
     const std::string marker = R"({"format": "convrot_w4a4"})";
-    EXPECT_EQ("it has no I8 matrix as its weight", reason(marker, HT_DTYPE_U8));
+    EXPECT_EQ("", reason(marker, HT_DTYPE_U8, {4}, HT_DTYPE_BF16));
+    EXPECT_EQ("", reason(marker, HT_DTYPE_I8, {4}, HT_DTYPE_F16));
+    EXPECT_EQ("there is no .weight_scale in floating point", reason(marker, HT_DTYPE_I8, {4}, HT_DTYPE_U8));
+    EXPECT_EQ("it has no I8 matrix as its weight", reason(marker, HT_DTYPE_F16));
+    EXPECT_EQ("its linear_dtype is null", reason(R"({"format": "convrot_w4a4", "linear_dtype": null})"));
     EXPECT_EQ("its scale has shape [8], not [4]", reason(marker, HT_DTYPE_I8, {8}));
-    EXPECT_EQ("its linear_dtype is 'fp8'", reason(R"({"format": "convrot_w4a4", "linear_dtype": "fp8"})"));
+    EXPECT_EQ("its linear_dtype is \"fp8\"", reason(R"({"format": "convrot_w4a4", "linear_dtype": "fp8"})"));
     for (const char* group : {"0", "-4", "32", "1024"})
         EXPECT_EQ(
             "its marker says that it is rotated in groups of " + std::string(group) + ", which cannot be",

@@ -75,7 +75,7 @@ class Learning {
 std::vector<Case> cases() {
     std::vector<Case> all = {
         {"fp8", {}, 96, 160},
-        {"int8", {{"block_size", {int64_t{16}, ""}}}, 96, 160},
+        {"int8", {{"scaling", {std::string("block"), ""}}, {"block_size", {int64_t{16}, ""}}}, 96, 160},
         {"int8", {{"scaling", {std::string("row"), ""}}}, 160, 96},
         {"nf4", {}, 128, 64},
         {"nvfp4", {}, 96, 160},

@@ -93,16 +93,14 @@ TEST(PlanOfFp8, StoresAScalePerRow) {
 }
 
 TEST(PlanOfFp8, StoresAScalePerTile) {
-    for (const char* scaling : {"block", "block2d"}) {
-        const Plan plan(source_of(6, 12), {{"scaling", scaling}, {"block_size", "3"}});
-        EXPECT_EQ((Shape{2, 4}), plan.shape(".weight_scale"));
-        EXPECT_EQ(HT_SCALE_TILE, plan.facts().scale_kind);
-        EXPECT_EQ(3u, plan.facts().scale_rows);
-        EXPECT_EQ(3u, plan.facts().scale_cols);
-        EXPECT_EQ(3u, plan.facts().granule_rows);
-        EXPECT_EQ(R"({"format":"float8_e4m3fn_blockwise","group_size":3,"params":{"group_size":3}})",
-                  plan.description());
-    }
+    const Plan plan(source_of(6, 12), {{"scaling", "block"}, {"block_size", "3"}});
+    EXPECT_EQ((Shape{2, 4}), plan.shape(".weight_scale"));
+    EXPECT_EQ(HT_SCALE_TILE, plan.facts().scale_kind);
+    EXPECT_EQ(3u, plan.facts().scale_rows);
+    EXPECT_EQ(3u, plan.facts().scale_cols);
+    EXPECT_EQ(3u, plan.facts().granule_rows);
+    EXPECT_EQ(R"({"format":"float8_e4m3fn_blockwise","group_size":3,"params":{"group_size":3}})",
+              plan.description());
 }
 
 TEST(PlanOfFp8, StoresAScalePerGroupOfARow) {
@@ -292,6 +290,44 @@ TEST(RecognizeFp8, AnyScalingInTheLegacyLayout) {
     EXPECT_EQ("e5m2 tensor", legacy({1}, HT_DTYPE_F8_E5M2));
 }
 
+TEST(RecognizeFp8, ScalesOfEveryFloatingType) {
+    for (const ht_dtype dtype : {HT_DTYPE_F16, HT_DTYPE_BF16, HT_DTYPE_F64})
+        EXPECT_EQ("", refusal([&] {
+                      layer_with({}, R"({"format": "float8_e4m3fn"})", HT_DTYPE_F8_E4M3, ".weight_scale",
+                                 dtype)
+                          .recognized();
+                  }));
+}
+
+// Loaders of that layout take e5m2 for e4m3fn and convert it: beyond 448 it has no numbers, and below 2^-6
+// fewer.
+TEST(RecognizeFp8, E5m2InTheLegacyLayoutIsConvertedByValue) {
+    const auto found = layer_with({}, "", HT_DTYPE_F8_E5M2, ".scale_weight").recognized();
+    const auto values_of = [](const ht_source& source, const Values& values, Bytes codes) {
+        const Plan plan(source, values);
+        codes.resize(60);
+        Matrix all = plan.decode(plan.load({{}, bytes_of(std::vector{2.0f}), {}}), codes);
+        all.values.resize(6);
+        return all.values;
+    };
+    const Bytes codes = {0x3C, 0xDF, 0x60,
+                         0x1D, 0x1F, 0x10};  // 1, -448, 512, 1.25 * 2^-8, 1.75 * 2^-8, 2^-11
+    const std::vector<float> read = values_of(found.source, *found.values, codes);
+    EXPECT_EQ(2.0f, read[0]);
+    EXPECT_EQ(-896.0f, read[1]);
+    EXPECT_TRUE(std::isnan(read[2]));
+    EXPECT_EQ(2 * 0x1p-8f, read[3]);
+    EXPECT_EQ(2 * 0x1p-7f, read[4]);
+    EXPECT_EQ(0.0f, read[5]);
+    const auto marked = layer_with({}, R"({"format": "float8_e5m2"})", HT_DTYPE_F8_E5M2).recognized();
+    const Plan plan(marked.source, *marked.values);
+    Bytes all = codes;
+    all.resize(60);
+    const Matrix plain = plan.decode(plan.load({{}, bytes_of(std::vector{2.0f})}), all);
+    EXPECT_EQ(1024.0f, plain.values[2]);
+    EXPECT_EQ(2.5f * 0x1p-8f, plain.values[3]);
+}
+
 TEST(RecognizeFp8, LeavesOthersAlone) {
     EXPECT_EQ("refused: its weight is not 8-bit floating point",
               recognize(layer_with({}, R"({"format": "int8_tensorwise"})", HT_DTYPE_I8)));
@@ -318,8 +354,8 @@ TEST(RecognizeFp8, NamesContradictions) {
               recognize(layer_with({3, 5}, R"({"format": "float8_e4m3fn_blockwise", "group_size": 64})")));
     EXPECT_EQ("refused: its marker is no JSON object", recognize(layer_with({}, "{\"format\": ")));
     EXPECT_EQ("refused: its marker names no format", recognize(layer_with({}, "{}")));
-    EXPECT_EQ("refused: its scale is not stored as F32",
-              recognize(layer_with({}, "", HT_DTYPE_F8_E4M3, ".weight_scale", HT_DTYPE_BF16)));
+    EXPECT_EQ("refused: its scale is not stored as floating point",
+              recognize(layer_with({}, "", HT_DTYPE_F8_E4M3, ".weight_scale", HT_DTYPE_I32)));
 }
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace {
 using Shape = std::vector<uint64_t>;
 
 TEST(Int8Plan, SaysWhatIsStored) {
-    const Plan block(source_of(256, 384));
+    EXPECT_EQ(R"({"format":"int8_tensorwise","per_row":true})", Plan(source_of(3, 5)).description());
+    const Plan block(source_of(256, 384), {{"scaling", "block"}});
     EXPECT_EQ(R"({"format":"int8_blockwise","group_size":128,"params":{"group_size":128}})",
               block.description());
     EXPECT_EQ((Shape{2, 3}), block.shape(".weight_scale"));
@@ -80,7 +81,7 @@ TEST(Int8Plan, SaysWhichOptionsAreGoodForNothing) {
         Plan(source_of(3, 512), {{"scaling", "row"}, {"block_size", "64"}, {"rotation_group", "64"}})
             .facts()
             .remark);
-    EXPECT_EQ(nullptr, Plan(source_of(64, 512), {{"block_size", "64"}}).facts().remark);
+    EXPECT_EQ(nullptr, Plan(source_of(64, 512), {{"scaling", "block"}, {"block_size", "64"}}).facts().remark);
     EXPECT_EQ(nullptr, Plan(source_of(3, 512), {{"scaling", "tensor"}}).facts().remark);
 }
 
@@ -101,12 +102,13 @@ TEST(Int8Plan, RefusesWithTheReason) {
                            ht_dialect dialect = HT_DIALECT_COMFY) {
         return refusal([&] { Plan(source_of(rows, cols, dialect), choices); });
     };
-    EXPECT_EQ("100 columns are no multiple of the block size, 128", reason(128, 100, {}));
-    EXPECT_EQ("100 rows are no multiple of the block size, 128", reason(100, 128, {}));
+    EXPECT_EQ("100 columns are no multiple of the block size, 128", reason(128, 100, {{"scaling", "block"}}));
+    EXPECT_EQ("100 rows are no multiple of the block size, 128", reason(100, 128, {{"scaling", "block"}}));
     EXPECT_EQ("", reason(100, 128, {{"scaling", "lode"}}));
     EXPECT_EQ("rotation_group is 128, which is no power of 4",
               reason(4, 128, {{"scaling", "row"}, {"rotation", "hadamard"}, {"rotation_group", "128"}}));
-    EXPECT_EQ("rotation needs scaling = \"row\"", reason(128, 128, {{"rotation", "hadamard"}}));
+    EXPECT_EQ("rotation needs scaling = \"row\"",
+              reason(128, 128, {{"scaling", "block"}, {"rotation", "hadamard"}}));
     EXPECT_EQ("it has no elements", reason(0, 128, {}));
     EXPECT_EQ("bitsandbytes stores INT8 in another way", reason(128, 128, {}, HT_DIALECT_BITSANDBYTES));
 }
@@ -182,9 +184,82 @@ TEST(Int8Recognize, ReadsTheRotation) {
         "hadamard 16",
         rotation(R"({"format": "int8_tensorwise", "params": {"convrot": true, "convrot_groupsize": 16}})"));
     EXPECT_EQ("none 256", rotation(R"({"format": "int8_tensorwise", "per_row": true})"));
+    // By the truth of loaders, who look into "params" for what the root does not have.
+    for (const char* yes : {"1", "\"yes\"", "\"false\"", "0.5", "[0]"})
+        EXPECT_EQ("hadamard 256",
+                  rotation(R"({"format": "int8_tensorwise", "convrot": )" + std::string(yes) + "}"));
+    for (const char* no : {"0", "\"\"", "null", "[]", "{}", "0.0"})
+        EXPECT_EQ("none 256", rotation(R"({"format": "int8_tensorwise", "convrot": )" + std::string(no) +
+                                       R"(, "params": {"convrot": true}})"));
+    for (const char* group : {"\"64\"", "64.9", "\" 64 \""})
+        EXPECT_EQ("hadamard 64",
+                  rotation(R"({"format": "int8_tensorwise", "convrot": 1, "convrot_groupsize": )" +
+                           std::string(group) + R"(, "params": {"convrot_groupsize": 16}})"));
+    EXPECT_EQ("its marker says null for convrot_groupsize, which is no whole number", refusal([&] {
+                  rotation(R"({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": null})");
+              }));
+    // Which nobody asks for where rows are not rotated.
+    EXPECT_EQ("none 256", rotation(R"({"format": "int8_tensorwise", "convrot_groupsize": "x"})"));
     EXPECT_NE("", refusal([&] {
                   rotation(R"({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 512})");
               }));
+}
+
+// Loaders rotate whatever has one scale, too, though no writer of theirs makes it.
+TEST(Int8Recognize, ReadsARotationBelowOneScale) {
+    Layer layer(R"({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 16})");
+    layer.add(".weight", HT_DTYPE_I8, {4, 64}).add(".weight_scale", HT_DTYPE_F32, {});
+    const auto recognized = layer.recognized();
+    EXPECT_EQ("tensor", recognized.values->choice("scaling"));
+    EXPECT_TRUE(Plan(recognized.source, *recognized.values).facts().flags & HT_FACT_ROTATES);
+    EXPECT_EQ("rotation needs scaling = \"row\"", refusal([] {
+                  Plan(source_of(4, 64), {{"scaling", "tensor"}, {"rotation", "hadamard"}});
+              }));
+}
+
+TEST(Int8Recognize, TakesOtherTypesThatLoadersConvert) {
+    const auto reason = [](const std::string& marker, ht_dtype weight, ht_dtype scale) {
+        Layer layer(marker);
+        layer.add(".weight", weight, {8, 64}).add(".weight_scale", scale, {8, 1});
+        return refusal([&] { layer.recognized(); });
+    };
+    const std::string label = R"({"format": "int8_tensorwise"})";
+    for (const ht_dtype scale : {HT_DTYPE_F32, HT_DTYPE_F16, HT_DTYPE_BF16, HT_DTYPE_F64})
+        for (const ht_dtype weight : {HT_DTYPE_I8, HT_DTYPE_U8})
+            EXPECT_EQ("", reason(label, weight, scale));
+    const std::string rotated = R"({"format": "int8_tensorwise", "convrot": true, "convrot_groupsize": 16})";
+    EXPECT_EQ("", reason(rotated, HT_DTYPE_U8, HT_DTYPE_BF16));
+    EXPECT_NE("", reason(rotated, HT_DTYPE_I8, HT_DTYPE_F64));
+    EXPECT_EQ("its weight is not stored as I8", reason("", HT_DTYPE_U8, HT_DTYPE_F32));
+    EXPECT_EQ("its weight is not stored as I8", reason(label, HT_DTYPE_F8_E4M3, HT_DTYPE_F32));
+    EXPECT_EQ("its scale is not stored as floating point", reason(label, HT_DTYPE_I8, HT_DTYPE_U8));
+}
+
+TEST(Int8Recognize, OfAStackTheDimensionsOfScalesSayWhatSharesOne) {
+    const auto scaling = [](const Shape& scales) -> std::string {
+        Layer layer(R"({"format": "int8_tensorwise", "num_experts": 3})");
+        layer.add(".weight", HT_DTYPE_I8, {8, 64}).add(".weight_scale", HT_DTYPE_F32, scales);
+        std::string answer;
+        const std::string reason = refusal([&] { answer = layer.recognized().values->choice("scaling"); });
+        return reason.empty() ? answer : "refused";
+    };
+    EXPECT_EQ("row", scaling({8, 1}));
+    EXPECT_EQ("tensor", scaling({}));
+    EXPECT_EQ("tensor", scaling({1}));
+    EXPECT_EQ("refused", scaling({8}));
+    EXPECT_EQ("refused", scaling({1, 1}));
+}
+
+TEST(Int8Plan, RotatesStacksOfExpertsAndSaysWhoDoesNotRotateBack) {
+    ht_source stack = source_of(4, 512);
+    stack.experts = 3;
+    stack.rank = 3;
+    stack.shape[0] = 3, stack.shape[1] = 4, stack.shape[2] = 512;
+    const Plan plan(stack, {{"rotation", "hadamard"}});
+    EXPECT_TRUE(plan.facts().flags & HT_FACT_ROTATES);
+    EXPECT_STREQ("rotated in a stack of experts: ComfyUI 0.33.0 and older do not rotate those back",
+                 plan.facts().remark);
+    EXPECT_EQ(nullptr, Plan(stack, {}).facts().remark);
 }
 
 TEST(Int8Recognize, RefusesWhatIsNotItsOwnOrMakesNoSense) {
@@ -194,7 +269,7 @@ TEST(Int8Recognize, RefusesWhatIsNotItsOwnOrMakesNoSense) {
         return refusal([&] { layer.recognized(); });
     };
     EXPECT_EQ("its weight is not stored as I8", reason("", HT_DTYPE_F8_E4M3, HT_DTYPE_F32, {}));
-    EXPECT_EQ("its scale is not stored as F32", reason("", HT_DTYPE_I8, HT_DTYPE_F16, {}));
+    EXPECT_EQ("its scale is not stored as floating point", reason("", HT_DTYPE_I8, HT_DTYPE_I32, {}));
     EXPECT_EQ("its format is 'convrot_w4a4'",
               reason(R"({"format": "convrot_w4a4"})", HT_DTYPE_I8, HT_DTYPE_F32, {8}));
     EXPECT_EQ("its scale has shape [5, 3], which fits no layout of 8 x 64",

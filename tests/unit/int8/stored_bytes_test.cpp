@@ -53,8 +53,8 @@ TEST(Int8, StoresAllGoldenMatricesAtEveryCpuLevel) {
 INSTANTIATE_TEST_SUITE_P(
     Every, FormatPromises,
     ::testing::Values(
-        Mode{"block", {{"block_size", "4"}}, {16, 80, 4, 4}},
-        Mode{"block_mse", {{"block_size", "16"}, {"scale", "mse"}}, {64, 80, 16, 16}},
+        Mode{"block", {{"scaling", "block"}, {"block_size", "4"}}, {16, 80, 4, 4}},
+        Mode{"block_mse", {{"scaling", "block"}, {"block_size", "16"}, {"scale", "mse"}}, {64, 80, 16, 16}},
         Mode{"lode", {{"scaling", "lode"}, {"block_size", "8"}}, {12, 600, 1, 8}},
         Mode{"lode_mse", {{"scaling", "lode"}, {"block_size", "8"}, {"scale", "mse"}}, {12, 96, 1, 8}},
         Mode{"tensor", {{"scaling", "tensor"}}, {}},

@@ -156,6 +156,24 @@ TEST(Mxfp8Recognize, TakesBothLabelsAndBothTypesOfScales) {
         }
 }
 
+// Of their scales loaders view the bytes.
+TEST(Mxfp8Recognize, TakesBlockScalesInAnyTypeAndShapeOfAsManyBytes) {
+    const std::string good = R"({"format": "mxfp8"})";
+    const std::pair<ht_dtype, std::vector<uint64_t>> scales[] = {
+        {HT_DTYPE_I8, {128, 4}},        {HT_DTYPE_F8_E4M3, {4, 128}}, {HT_DTYPE_U8, {512}},
+        {HT_DTYPE_F8_E5M2, {2, 64, 4}}, {HT_DTYPE_I32, {128, 1}},     {HT_DTYPE_BF16, {256}}};
+    for (const auto& [dtype, shape] : scales)
+        EXPECT_EQ("", refusal([&] {
+                      recognized({HT_DTYPE_F8_E4M3, {64, 96}, dtype, shape}, good);
+                  }))
+            << dtype;
+    for (const auto& [dtype, shape] : scales)
+        EXPECT_NE(
+            "", refusal([&] {
+                recognized({HT_DTYPE_F8_E4M3, {160, 96}, dtype, shape}, good);  // whose scales are 1 KiB
+            }));
+}
+
 TEST(Mxfp8Recognize, RefusesWhatDoesNotFit) {
     const std::string good = R"({"format": "mxfp8"})";
     const auto reason = [](const Found& found, const std::string& marker) {

@@ -156,12 +156,29 @@ TEST(Nvfp4Recognize, RefusesWhatDoesNotFit) {
         tensors[i] = other;
         return refusal([&] { recognized(tensors, R"({"format": "nvfp4"})"); });
     };
-    EXPECT_NE("", with(0, {".weight", HT_DTYPE_I8, {32, 24}}));
+    EXPECT_NE("", with(0, {".weight", HT_DTYPE_F8_E4M3, {32, 24}}));
     EXPECT_NE("", with(0, {".weight", HT_DTYPE_U8, {20, 24}}));
     EXPECT_NE("", with(1, {".weight_scale", HT_DTYPE_F8_E4M3, {32, 3}}));
     EXPECT_NE("", with(1, {".weight_scale", HT_DTYPE_F32, {128, 4}}));
     EXPECT_NE("", with(2, {".weight_scale_2", HT_DTYPE_F32, {2}}));
     EXPECT_NE("", with(2, {".other", HT_DTYPE_F32, {}}));
+}
+
+// Loaders view the bytes of codes and of block scales, and convert the other scale.
+TEST(Nvfp4Recognize, TakesOtherTypesAndShapesOfTheSameBytes) {
+    const Tensor others[] = {{".weight", HT_DTYPE_I8, {32, 24}},
+                             {".weight_scale", HT_DTYPE_U8, {128, 4}},
+                             {".weight_scale", HT_DTYPE_I8, {4, 128}},
+                             {".weight_scale", HT_DTYPE_F8_E5M2, {512}},
+                             {".weight_scale", HT_DTYPE_I32, {128, 1}},
+                             {".weight_scale_2", HT_DTYPE_BF16, {}},
+                             {".weight_scale_2", HT_DTYPE_F16, {1}}};
+    for (const Tensor& other : others) {
+        Tensors tensors = stored;
+        for (Tensor& one : tensors)
+            if (one.suffix == other.suffix) one = other;
+        EXPECT_EQ("", refusal([&] { recognized(tensors, R"({"format": "nvfp4"})"); })) << other.suffix;
+    }
 }
 
 TEST(Nvfp4Load, RefusesScalesThatAreNone) {

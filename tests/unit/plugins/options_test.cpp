@@ -155,6 +155,39 @@ TEST(Options, AWrongTypeIsToldWithWhatWasWantedAndWhatWasGiven) {
         });
 }
 
+constexpr const char* lengths[] = {"32", "64", "1.5", "tile", "block=tile", nullptr};
+constexpr ht_option length[] = {choice("length", "32", lengths, "of a run")};
+constexpr auto length_pointers = pointers(length);
+
+OptionValues with_length(decltype(GivenValue::value) given) {
+    return OptionValues::resolve({length_pointers.data(), length_pointers.size(), "format-acme.so"},
+                                 {{"length", at(std::move(given))}}, "format 'acme'");
+}
+
+TEST(Options, ANumberIsTheChoiceThatIsWrittenLikeIt) {
+    EXPECT_STREQ(value(with_length(int64_t{64}), 0).text, "64");
+    EXPECT_EQ(value(with_length(int64_t{64}), 0).whole, 1);
+    EXPECT_EQ(with_length(int64_t{64}).as_toml()[0].second, "\"64\"");
+    EXPECT_STREQ(value(with_length(1.5), 0).text, "1.5");
+    EXPECT_STREQ(value(with_length(std::string("64")), 0).text, "64");
+    for (const int64_t other : {48, -64, 6, 640})
+        expect_failure(Exit::usage,
+                       {"must be one of \"32\", \"64\", \"1.5\", \"tile\", not " + std::to_string(other)},
+                       [&] { with_length(other); });
+    expect_failure(Exit::usage, {"not true"}, [] { with_length(true); });
+}
+
+TEST(Options, AnotherNameOfAChoiceIsThatChoice) {
+    const OptionValues values = with_length(std::string("block"));
+    EXPECT_STREQ(value(values, 0).text, "tile");
+    EXPECT_EQ(value(values, 0).whole, 3);
+    EXPECT_EQ(values.as_toml()[0].second, "\"tile\"");
+    EXPECT_EQ(values.summary(), "length=tile");
+    EXPECT_EQ(choices_of(length[0]), (std::vector<std::string>{"32", "64", "1.5", "tile"}));
+    // What stands in the table is no name itself.
+    expect_failure(Exit::usage, {"must be one of"}, [] { with_length(std::string("block=tile")); });
+}
+
 TEST(Options, ValuesOutliveTheirTable) {
     std::optional<OptionTable> local = table();
     const OptionValues values = OptionValues::resolve(*local, {}, "format 'int8'");
@@ -179,6 +212,10 @@ TEST(Options, RecognizedValuesAreWrittenInPlace) {
 TEST(OptionTables, ThatMakeNoSenseAreRefusedWithTheRowsName) {
     static constexpr const char* twice[] = {"a", "a", nullptr};
     static constexpr const char* none[] = {nullptr};
+    static constexpr const char* stray[] = {"a", "b=c", nullptr};
+    static constexpr const char* clash[] = {"a", "b", "b=a", nullptr};
+    static constexpr const char* early[] = {"b=a", "a", nullptr};
+    static constexpr const char* unnamed[] = {"a", "=a", nullptr};
     const auto row = [](ht_type type, const char* name, const char* fallback, double least = 0,
                         double most = 0, const char* const* choices = nullptr, const char* help = "help") {
         return ht_option{sizeof(ht_option), type, name, fallback, help, least, most, choices};
@@ -205,6 +242,11 @@ TEST(OptionTables, ThatMakeNoSenseAreRefusedWithTheRowsName) {
         {row(HT_CHOICE, "x", "a", 0, 0, nullptr), "it has no choices"},
         {row(HT_CHOICE, "x", "a", 0, 0, none), "it has no choices"},
         {row(HT_CHOICE, "x", "a", 0, 0, twice), "a choice is there twice"},
+        {row(HT_CHOICE, "x", "a", 0, 0, stray),
+         "'b' is another name for 'c', which is not one of its choices"},
+        {row(HT_CHOICE, "x", "a", 0, 0, clash), "a choice is there twice"},
+        {row(HT_CHOICE, "x", "a", 0, 0, early), "other names for choices come after all choices"},
+        {row(HT_CHOICE, "x", "a", 0, 0, unnamed), "a choice is not a word"},
         {row(HT_CHOICE, "x", "b", 0, 0, shapes), "its default must be one of \"tensor\", \"row\", \"block\""},
     };
     for (const auto& one : cases) {

@@ -224,9 +224,7 @@ class CodebookFormat : public ScalarFormat {
             throw Refused("its codes are not stored as a flat U8");
         const uint64_t n = 2 * count(*weight), blocks = count(*absmax);
         if (blocks == 0 || n % blocks != 0) throw Refused("its blocks are not of one size");
-        source.wants = layer.marker()->flag("full_precision_matrix_mult").value_or(false)
-                           ? uint32_t{HT_WANTS_FULL_PRECISION_MM}
-                           : 0;
+        source.wants = layer.wants_full_precision();
         const uint64_t rows = rows_in(layer, n);
         set_matrix(source, rows, n / rows);
         source.dialect = HT_DIALECT_COMFY;

@@ -28,6 +28,8 @@ class JsonMembers {
     }
 
     bool has(std::string_view key) const { return find(key).has_value(); }
+    // The JSON of a member's value.
+    std::optional<std::string_view> raw(std::string_view key) const { return find(key); }
 
     // The value of a member, or nothing if it is missing or of another type. Text as it stands between the
     // quotes: one with escapes is given back with them.

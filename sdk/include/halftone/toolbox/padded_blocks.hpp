@@ -155,7 +155,8 @@ class PaddedBlocks : public ScalarFormat {
                                  const ht_layer& found, ht_source& source) {
         const StoredLayer layer(found);
         const ht_tensor* const weight = layer.tensor(".weight");
-        if (!weight || weight->rank != 2 || weight->dtype != kind.weight)
+        const bool bytes_either_way = weight && kind.weight == HT_DTYPE_U8 && is_byte(*weight);
+        if (!weight || weight->rank != 2 || (weight->dtype != kind.weight && !bytes_either_way))
             throw Refused(std::string("its weight is no matrix of ") +
                           (kind.weight == HT_DTYPE_U8 ? "U8" : "F8_E4M3"));
         if (!layer.marker())
@@ -256,17 +257,17 @@ class PaddedBlocks : public ScalarFormat {
     static void check_scales(const Kind& kind, const StoredLayer& layer, const BlockedScales& expected) {
         const ht_tensor* const scales = layer.tensor(".weight_scale");
         if (!scales) throw Refused("it has no .weight_scale");
-        if (scales->dtype != kind.scale && scales->dtype != kind.other_scale)
-            throw Refused("its .weight_scale is not stored as bytes");
-        const std::vector<uint64_t> shape = {expected.padded_rows(), expected.padded_cols()};
-        if (shape_of(*scales) != shape)
-            throw Refused("its .weight_scale has shape " + shape_text(*scales) + ", not " + to_string(shape) +
-                          " of whole tiles");
+        // Loaders view the bytes, in whatever type and shape they come.
+        if (bytes(*scales) != expected.bytes())
+            throw Refused("its .weight_scale has shape " + shape_text(*scales) + ", and " +
+                          std::to_string(bytes(*scales)) + " bytes, not the " +
+                          std::to_string(expected.bytes()) + " of whole tiles, " +
+                          to_string({expected.padded_rows(), expected.padded_cols()}));
         if (!kind.scale_of_all) return;
         const ht_tensor* const outer = layer.tensor(".weight_scale_2");
         if (!outer) throw Refused("it has no .weight_scale_2");
-        if (outer->dtype != HT_DTYPE_F32 || outer->rank > 1 || (outer->rank == 1 && outer->shape[0] != 1))
-            throw Refused("its .weight_scale_2 is not one F32 number");
+        if (!is_float(*outer) || outer->rank > 1 || count(*outer) != 1)
+            throw Refused("its .weight_scale_2 is not one number in floating point");
     }
 
     // Nobody writes through this once the grid is constant.

@@ -10,6 +10,7 @@
 
 #include <halftone/format.hpp>
 #include <halftone/toolbox/json_members.hpp>
+#include <halftone/toolbox/python_values.hpp>
 
 namespace halftone {
 inline namespace v1 {
@@ -85,27 +86,58 @@ class StoredLayer {
 
     const std::optional<JsonMembers>& marker() const { return marker_; }
 
-    // Members of the marker that stand at its root or inside "params", depending on the writer.
+    // Members of the marker that stand at its root or inside "params", depending on the writer. What stands
+    // at the root hides the other, whatever it is. As loaders take them (python_values.hpp): a number may be
+    // written as text, and many a value counts as set.
     std::optional<int64_t> number(std::string_view key) const {
-        if (!marker_) return std::nullopt;
-        if (const auto whole = marker_->whole(key)) return whole;
-        const auto params = marker_->object("params");
-        return params ? params->whole(key) : std::nullopt;
+        const auto json = value(key);
+        return json ? python_int(*json) : std::nullopt;
     }
-    uint32_t wants_full_precision() const {
-        return is_set("full_precision_matrix_mult") ? HT_WANTS_FULL_PRECISION_MM : 0;
+    // The same for loaders that stop at what is no number.
+    int64_t number_or(std::string_view key, int64_t fallback) const {
+        const auto json = value(key);
+        if (!json) return fallback;
+        const auto found = python_int(*json);
+        if (!found)
+            throw Refused("its marker says " + std::string(json->substr(0, 40)) + " for " + std::string(key) +
+                          ", which is no whole number");
+        return *found;
     }
     bool is_set(std::string_view key) const {
-        if (!marker_) return false;
-        if (const auto flag = marker_->flag(key)) return *flag;
+        const auto json = value(key);
+        return json && python_truth(*json);
+    }
+    std::optional<std::string_view> value(std::string_view key) const {
+        if (!marker_) return std::nullopt;
+        if (const auto json = marker_->raw(key)) return json;
         const auto params = marker_->object("params");
-        return params && params->flag(key).value_or(false);
+        return params ? params->raw(key) : std::nullopt;  // of the marker's text, which stays
+    }
+    // Of a stack, of which the layer is the first; 1 if it is none.
+    uint64_t experts() const {
+        const auto found = marker_ ? marker_->whole("num_experts") : std::nullopt;
+        return found && *found > 1 ? static_cast<uint64_t>(*found) : 1;
+    }
+    // Loaders look for this one at the root alone.
+    uint32_t wants_full_precision() const {
+        const auto json = marker_ ? marker_->raw("full_precision_matrix_mult") : std::nullopt;
+        return json && python_truth(*json) ? HT_WANTS_FULL_PRECISION_MM : 0;
     }
 
   private:
     const ht_layer& layer_;
     std::optional<JsonMembers> marker_;
 };
+
+// Of scales: hosts hand them over as F32 whatever they are stored as.
+inline bool is_float(const ht_tensor& tensor) {
+    return tensor.dtype == HT_DTYPE_F32 || tensor.dtype == HT_DTYPE_F16 || tensor.dtype == HT_DTYPE_BF16 ||
+           tensor.dtype == HT_DTYPE_F64;
+}
+// Of weights in bytes: loaders look at the bits of one type in the other.
+inline bool is_byte(const ht_tensor& tensor) {
+    return tensor.dtype == HT_DTYPE_I8 || tensor.dtype == HT_DTYPE_U8;
+}
 
 // Only where it is wanted.
 inline void write_full_precision(JsonSink& sink, uint32_t wants) {
