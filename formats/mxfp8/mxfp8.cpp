@@ -13,7 +13,7 @@ namespace halftone::mxfp8 {
 
 namespace {
 
-// Scales are of type e8m0, but not all that reads files knows that type.
+// Scales are of type e8m0, which not all that reads files knows.
 constexpr toolbox::PaddedBlocks::Kind kind{
     .name = "mxfp8",
     .block = Blocks::length,
@@ -22,7 +22,6 @@ constexpr toolbox::PaddedBlocks::Kind kind{
     .most_scale = Blocks::most_scale,
     .weight = HT_DTYPE_F8_E4M3,
     .scale = HT_DTYPE_U8,
-    .other_scale = HT_DTYPE_F8_E8M0,
     .input_scale = HT_INPUT_SCALE_NEVER,
 };
 

@@ -29,7 +29,6 @@ constexpr toolbox::PaddedBlocks::Kind kind{
     .most_scale = Blocks::most_scale,
     .weight = HT_DTYPE_U8,
     .scale = HT_DTYPE_F8_E4M3,
-    .other_scale = HT_DTYPE_U8,
     .input_scale = HT_INPUT_SCALE_ALLOWED,
     .scale_of_all = scale_of_all,
     .most_scale_of_all = FLT_MAX / 2688,

@@ -35,7 +35,6 @@ class PaddedBlocks : public ScalarFormat {
         Packing packing;
         uint8_t most_scale;
         ht_dtype weight, scale;  // as written
-        ht_dtype other_scale;    // as it may be written, too
         int32_t input_scale;
         float (*scale_of_all)(float amax) = nullptr;  // > 0, also of 0; stored as .weight_scale_2
         float most_scale_of_all = 1;
