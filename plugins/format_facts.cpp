@@ -4,6 +4,8 @@
 #include <limits>
 #include <string_view>
 
+#include <halftone/ext/draft/column_scale.h>
+
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "plugins/abi_copy.hpp"
@@ -70,7 +72,7 @@ class FactsCheck {
     void check_stored(const ht_facts& facts, CheckedFacts& result) const {
         if (facts.n_stored == 0 || facts.n_stored > most_stored || !facts.stored)
             wrong("{} stored tensors; 1 to {} are possible", facts.n_stored, most_stored);
-        size_t weights = 0;
+        size_t weights = 0, column_scales = 0;
         for (uint64_t i = 0; i < facts.n_stored; ++i) {
             StoredTensor one = stored_tensor(facts.stored[i], i);
             const auto same_name = [&](const StoredTensor& other) { return other.name == one.name; };
@@ -80,6 +82,10 @@ class FactsCheck {
                 ++weights;
                 result.weight = result.stored.size();
                 if (one.whole_file) wrong("a weight ('{}') that belongs to the whole file", one.name);
+            }
+            if (one.role == HT_ROLE_COLUMN_SCALE) {
+                check_column_scale(one);
+                if (++column_scales > 1) wrong("two scales of columns");
             }
             result.stored.push_back(std::move(one));
         }
@@ -129,6 +135,17 @@ class FactsCheck {
     }
 
   private:
+    void check_column_scale(const StoredTensor& one) const {
+        uint64_t elements = 1;
+        for (const uint64_t extent : one.shape)
+            elements = times(elements, extent);
+        if (one.whole_file || (elements != source_.cols && elements != 1))
+            wrong("'{}' as a scale of columns, with {} elements for {} of them", one.name, elements,
+                  source_.cols);
+        if (!(source_.wants & HT_WANTS_AS_FOUND))
+            wrong("that it writes '{}', a scale of columns, which hosts cannot do yet", one.name);
+    }
+
     StoredTensor stored_tensor(const ht_stored* raw, uint64_t i) const {
         if (!raw) wrong("stored tensor {}, but there is none", i);
         if (raw->size < HALFTONE_SIZE_TO(ht_stored, name))
@@ -136,7 +153,7 @@ class FactsCheck {
         const ht_stored from = copied(raw);
         check_name(from, i);
         StoredTensor to{from.role, from.scope == HT_SCOPE_FILE, from.dtype, {}, 0, from.name};
-        if (from.role < HT_ROLE_WEIGHT || from.role > HT_ROLE_NESTED_CODEBOOK)
+        if (from.role < HT_ROLE_WEIGHT || from.role > HT_ROLE_COLUMN_SCALE)
             wrong("an unknown role ({}) for '{}'", from.role, to.name);
         if (from.rank > HT_MAX_RANK) wrong("a rank of {} for '{}'", from.rank, to.name);
         to.shape.assign(from.shape, from.shape + from.rank);

@@ -1,5 +1,6 @@
 #include "plugins/registry.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -115,6 +116,12 @@ std::vector<std::string> Registry::ids(ht_kind kind) const {
     for (const PluginFile& file : state_->listing.files)
         if (file.kind == kind) ids.push_back(file.id);
     return ids;
+}
+
+bool Registry::format_mentions(std::string_view id, std::string_view text) const {
+    return std::ranges::any_of(state_->listing.files, [&](const PluginFile& file) {
+        return file.kind == HT_KIND_FORMAT && file.id == id && holds_text(file, text);
+    });
 }
 
 std::vector<std::string> Registry::loaded() const {

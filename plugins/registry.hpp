@@ -35,6 +35,7 @@ class Registry {
     std::shared_ptr<PluginLibrary> library_from_file(const std::filesystem::path&);
 
     std::vector<std::string> ids(ht_kind) const;
+    bool format_mentions(std::string_view id, std::string_view text) const;  // holds_text() of its file
     std::vector<std::string> loaded() const;  // "format 'acme.int4' 1.0.0", in order of loading
 
   private:

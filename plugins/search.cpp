@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <system_error>
 
 #include "core/base/error.hpp"
@@ -180,6 +181,24 @@ PluginFile plugin_file(const fs::path& path) {
     NameParts parts = parts_of(path);
     if (!parts.problem.empty()) fail(Exit::usage, where, "{}", parts.problem);
     return {parts.kind, std::move(parts.id), fs::absolute(path), false, {}};
+}
+
+bool holds_text(const PluginFile& plugin, std::string_view text) {
+    constexpr size_t piece = 1 << 20;
+    const std::string wanted = std::string(text) + '\0';
+    try {
+        const os::File file = os::File::open_to_read(plugin.path);
+        const uint64_t size = file.size();
+        std::string bytes;
+        for (uint64_t at = 0; at < size; at += piece) {  // pieces overlap by what a text may be cut off at
+            bytes.resize(std::min<uint64_t>(piece + wanted.size() - 1, size - at));
+            file.read(at, std::as_writable_bytes(std::span(bytes)));
+            if (bytes.find(wanted) != std::string::npos) return true;
+        }
+        return false;
+    } catch (const Error&) {
+        return true;
+    }
 }
 
 std::string distrust(const fs::path& path) {

@@ -51,6 +51,10 @@ PluginFile plugin_file(const std::filesystem::path&);  // Exit::usage
 // Empty if it may be.
 std::string distrust(const std::filesystem::path&);
 
+// Whether the file holds the text as a C string, as every library does that compares labels with it. Nothing
+// of the library runs. True if that cannot be found out.
+bool holds_text(const PluginFile&, std::string_view text);
+
 // Reads folders, no libraries. An explicit folder (--plugin-dir, HALFTONE_PLUGIN_PATH) may shadow a bundled
 // id; in the user's folder that is a problem of the file, naming both. Files and folders that others may
 // write are passed over. Exit::usage if a folder of --plugin-dir does not exist.

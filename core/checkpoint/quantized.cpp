@@ -31,7 +31,7 @@ struct Suffix {
     Proof proof;
 };
 
-constexpr std::array<Suffix, 18> suffixes = {{
+constexpr std::array<Suffix, 22> suffixes = {{
     {".weight_scale", Proof::if_narrow},
     {".weight_scale_2", Proof::if_narrow},
     {".weight_scale_inv", Proof::if_narrow},
@@ -40,6 +40,9 @@ constexpr std::array<Suffix, 18> suffixes = {{
     {".weight_s_channel", Proof::if_narrow},
     {".weight_codebook", Proof::if_narrow},
     {".weight_zero_point", Proof::if_narrow},
+    {".weight_zeros", Proof::if_narrow},
+    {".weight_zero", Proof::if_narrow},
+    {".weight_correction", Proof::if_narrow},
     {".scale_weight", Proof::if_narrow},
     {".absmax", Proof::if_narrow},
     {".SCB", Proof::if_narrow},
@@ -50,6 +53,7 @@ constexpr std::array<Suffix, 18> suffixes = {{
     {".weight_format", Proof::none},
     {".input_scale", Proof::none},
     {".scale_input", Proof::none},
+    {".pre_quant_scale", Proof::none},
 }};
 
 bool is_narrow(ht_dtype dtype) {
@@ -143,6 +147,9 @@ class Search {
             if (draft.layer.evidence.empty()) continue;
             draft.layer.name = name;
             draft.layer.in_header = draft.in_header;
+            for (const Tensor* tensor : tensors_of_layer(checkpoint_, name))
+                if (!tensor->name.ends_with(".weight") && !tensor->name.ends_with(".bias"))
+                    draft.layer.companions.push_back(tensor->name);
             layers.push_back(std::move(draft.layer));
         }
         return layers;
@@ -163,12 +170,6 @@ class Search {
         return checkpoint_.find(fmt::format("{}.weight", layer));
     }
 
-    Draft& add_companion(std::string_view layer, const Tensor& tensor) {
-        Draft& found = found_[std::string(layer)];
-        found.layer.companions.push_back(tensor.name);
-        return found;
-    }
-
     void look_at(const Tensor& tensor) {
         const std::string_view name = tensor.name;
         if (const auto prefix = prefix_of_marker(tensor)) file_markers_.try_emplace(*prefix, name);
@@ -179,8 +180,8 @@ class Search {
         if (const size_t at = name.find(state_infix); at != std::string_view::npos) {
             const std::string_view layer = name.substr(0, at);
             if (weight_of(layer))
-                add_companion(layer, tensor)
-                    .prove(tensor.name, std::string(name.substr(at + state_infix.size())));
+                found_[std::string(layer)].prove(tensor.name,
+                                                 std::string(name.substr(at + state_infix.size())));
             return;
         }
         for (const auto& [text, proof] : suffixes) {
@@ -188,7 +189,7 @@ class Search {
             const std::string_view layer = name.substr(0, name.size() - text.size());
             const Tensor* weight = weight_of(layer);
             if (!weight) continue;
-            Draft& found = add_companion(layer, tensor);
+            Draft& found = found_[std::string(layer)];
             if (proof == Proof::always || (proof == Proof::if_narrow && is_narrow(weight->dtype)))
                 found.prove(tensor.name, "");
             return;
@@ -198,7 +199,7 @@ class Search {
     void look_at_marker(const Tensor& tensor, std::string_view layer) {
         const Tensor* weight = weight_of(layer);
         if (!weight) return;
-        Draft& found = add_companion(layer, tensor);
+        Draft& found = found_[std::string(layer)];
         LayerConfiguration marker;
         std::string problem;
         if (tensor.bytes > largest_configuration) {
@@ -268,11 +269,21 @@ std::vector<std::string_view> companion_suffixes() {
     return result;
 }
 
-bool is_of_layer(std::string_view layer, std::string_view tensor) {
-    if (tensor.size() <= layer.size() + 1 || !tensor.starts_with(layer) || tensor[layer.size()] != '.')
-        return false;
-    const std::string_view rest = tensor.substr(layer.size() + 1);
-    return rest.find('.') == std::string_view::npos || rest.starts_with("weight.");
+std::vector<const Tensor*> tensors_of_layer(const Checkpoint& checkpoint, std::string_view layer) {
+    std::vector<const Tensor*> found;
+    const std::string prefix = std::string(layer) + ".";
+    const std::vector<Tensor>& tensors = checkpoint.tensors();
+    for (auto at = std::ranges::lower_bound(tensors, prefix, {}, &Tensor::name);
+         at != tensors.end() && at->name.starts_with(prefix); ++at) {
+        const std::string_view rest = std::string_view(at->name).substr(prefix.size());
+        if (rest.find('.') == std::string_view::npos || rest.starts_with("weight.")) found.push_back(&*at);
+    }
+    return found;
+}
+
+bool is_named_like_companion(std::string_view tensor) {
+    return tensor.ends_with(marker_suffix) || tensor.find(state_infix) != std::string_view::npos ||
+           std::ranges::any_of(suffixes, [&](const Suffix& suffix) { return tensor.ends_with(suffix.text); });
 }
 
 bool is_known_to_host(std::string_view layer, std::string_view tensor) {

@@ -17,19 +17,22 @@ struct QuantizedLayer {
     std::string configuration;  // the JSON that speaks for it; "" if the file has none
     bool in_header = false;     // the header speaks for it, whatever its marker says
     std::string problem;        // why that cannot be used: "its marker is empty"; "" if nothing is wrong
-    std::vector<std::string> companions;  // whole names of the tensors beside the weight
+    std::vector<std::string> companions;  // whole names of its tensors, without the weight and the bias
 };
 
 // Suffixes of a layer's name under which tensors beside its weight lie, in any layout: ".weight_scale",
 // ".comfy_quant".
 std::vector<std::string_view> companion_suffixes();
 
-// Whether a tensor is part of the layer itself, as "x.bias" and "x.weight.absmax" are of "x". A name with more
-// dots, "x.norm.weight", is another module's.
-bool is_of_layer(std::string_view layer, std::string_view tensor);
+// The tensors of the layer itself, in the order of names: "x.bias" and "x.weight.absmax" of "x". A name with
+// more dots, "x.norm.weight", is another module's.
+std::vector<const Tensor*> tensors_of_layer(const Checkpoint&, std::string_view layer);
 
-// Whether such a tensor means the same in every format, so that no format has to know it: the weight, the bias,
-// the marker, input scales.
+// Whether a tensor has a name that quantized layers are known to have beside their weight.
+bool is_named_like_companion(std::string_view tensor);
+
+// Whether such a tensor means the same in every format, so that no format has to know it: the weight, the
+// bias, the marker, input scales.
 bool is_known_to_host(std::string_view layer, std::string_view tensor);
 
 // Finds every layer with scales, markers or an entry in the header's quantization metadata, in ascending

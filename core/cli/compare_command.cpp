@@ -8,6 +8,7 @@
 #include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/compare/compare.hpp"
+#include "core/plan/selection.hpp"
 #include "core/report/compare_report.hpp"
 
 namespace halftone::cli {
@@ -21,6 +22,7 @@ void declare(Arguments& arguments) {
             "stats", "FILE",
             "sampled inputs of layers (LAYER.inputs): adds what layers' outputs lose, by their weights and "
             "at run time, where loaders round inputs too")
+        .repeated("ignore", "GLOB", "compare layers without such tensors, which their formats do not know")
         .flag("no-projection", "leave out the error in the leading singular directions, which takes time")
         .option("fail-above", "FIGURE=BOUND,...",
                 "exit code 1 if a tensor is worse: relmse, sqnr, psnr, cosine, max_error, saturated, "
@@ -50,7 +52,13 @@ int compare_files(Context& context, const Arguments& arguments) {
     if (arguments.has("stats")) settings.statistics = open_checkpoint(context, arguments.text("stats"));
     const std::shared_ptr<Registry> registry = context.registry();
     registry->host().set_memory_budget(workers.memory());
-    const Pairing pairing = pair_up(reference, other, *registry);
+    NamePatterns ignored(arguments.all("ignore"));
+    const Pairing pairing = pair_up(reference, other, *registry,
+                                    [&](const Tensor& tensor) { return ignored.matches(tensor.name); });
+    for (const std::string& unused : ignored.unused())
+        context.log.warning(
+            fmt::format("--ignore: '{}' matches no tensor of a quantized layer that its format does not know",
+                        text::printable(unused)));
     if (pairing.pairs.empty())
         throw Error(Exit::input, arguments.text("QUANTIZED"),
                     fmt::format("has no tensor that could be compared with one of {}",

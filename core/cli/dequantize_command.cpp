@@ -20,6 +20,10 @@ void declare(Arguments& arguments) {
         .option("shapes-from", "MODEL", "what it was made from: tells shapes of layers that are stored flat")
         .flag("force,f", "replace an existing output")
         .option("shard-size", "SIZE", "write several files of at most this size, and their index");
+    arguments
+        .repeated("remove-unknown", "GLOB",
+                  "leave out tensors that a quantized layer has beside what its format knows")
+        .repeated("keep-unknown", "GLOB", "copy such tensors");
     add_dtype_argument(arguments);
     add_worker_arguments(arguments);
     arguments.flag("no-progress", "no progress while running");
@@ -34,6 +38,8 @@ DequantizeSettings settings_from(const Arguments& arguments) {
     settings.replace = arguments.has("force");
     settings.shard_size = arguments.bytes("shard-size").value_or(0);
     settings.dtype = dtype_from(arguments);
+    settings.keep_unknown = arguments.all("keep-unknown");
+    settings.remove_unknown = arguments.all("remove-unknown");
     return settings;
 }
 

@@ -89,7 +89,8 @@ class PairJob {
         if (sampled_)
             inputs_.emplace(read_matrix(*settings.statistics, *sampled_),
                             matrix ? matrix->plan.get() : nullptr,
-                            matrix ? stored_input_scale(other, matrix->layer) : std::nullopt);
+                            matrix ? stored_input_scale(other, matrix->layer) : std::nullopt,
+                            matrix ? stored_.front().column_scale() : std::span<const float>());
     }
 
     TensorComparison run() {
@@ -181,7 +182,7 @@ class PairJob {
             const uint64_t bytes = weight.plan().band_bytes(of_one.row, of_one.rows);
             *codes = count_codes(weight, of_one, scratch.source.bytes().first(bytes), view);
         }
-        weight.plan().rotate(true, view, of_one.rows);
+        weight.to_weights(of_one, view);
         return view;
     }
 

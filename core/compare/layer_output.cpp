@@ -35,16 +35,25 @@ std::optional<double> OutputSums::run_time() const {
     return ratio(squared_run_time, squared_output);
 }
 
-LayerInputs::LayerInputs(Matrix inputs, const FormatPlan* plan, std::optional<float> input_scale)
+LayerInputs::LayerInputs(Matrix inputs, const FormatPlan* plan, std::optional<float> input_scale,
+                         std::span<const float> column_scale)
     : inputs_(std::move(inputs)) {
     if (!plan || !plan->rounds_activations()) return;
     const uint64_t rows = inputs_.rows();
     rounded_ = Matrix(rows, inputs_.cols());
     std::copy_n(inputs_.data(), rows * inputs_.cols(), rounded_.data());
     const ht_view view = view_of(rounded_);
+    const auto each_scaled = [&](const auto& change) {
+        for (uint64_t i = 0; i < rows; ++i)
+            for (uint64_t j = 0; j < column_scale.size(); ++j)
+                change(rounded_.view().row(i)[j], column_scale[j]);
+    };
+    each_scaled([](float& x, float scale) { x *= scale; });
     plan->rotate(false, view, rows);
     plan->round_activations(input_scale, view, rows);
     plan->rotate(true, view, rows);
+    // They meet weights that are multiplied by the scale.
+    each_scaled([](float& x, float scale) { x = scale == 0 ? 0 : x / scale; });
 }
 
 uint64_t LayerInputs::scratch_bytes(uint64_t rows) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/linalg/matrix.hpp"
@@ -23,8 +24,9 @@ struct OutputSums {
 class LayerInputs {
   public:
     // `plan`: how the weight is stored that takes the inputs; null: as plain numbers, which leave inputs as
-    // they are.
-    LayerInputs(Matrix inputs, const FormatPlan* plan, std::optional<float> input_scale);
+    // they are. `column_scale`: what loaders multiply them by first; empty: nothing.
+    LayerInputs(Matrix inputs, const FormatPlan* plan, std::optional<float> input_scale,
+                std::span<const float> column_scale = {});
     static uint64_t held_bytes(uint64_t samples, uint64_t cols) { return 2 * samples * cols * sizeof(float); }
 
     // For a band of the weight's rows before and after; what is in `after` is lost. Any thread.

@@ -14,11 +14,12 @@ namespace {
 class Side {
   public:
     Side(const std::shared_ptr<const Checkpoint>& checkpoint, const std::shared_ptr<const Checkpoint>& model,
-         Registry& registry) {
+         Registry& registry, const IsIgnored& is_ignored) {
         Recognition recognition(checkpoint, registry, model);
         std::set<std::string, std::less<>> companions;
         for (const QuantizedLayer& layer : quantized_layers(*checkpoint)) {
             auto matrix = recognition.recognize(layer);
+            demand_claimed(*matrix, is_ignored, "--ignore '{}' compares such layers without it");
             for (const Tensor* part : matrix->parts)
                 if (part && part != matrix->weight) companions.insert(part->name);
             companions.insert(layer.companions.begin(), layer.companions.end());
@@ -95,8 +96,8 @@ bool Comparable::is_number() const {
 }
 
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
-                Registry& registry) {
-    const Side first(reference, other, registry), second(other, reference, registry);
+                Registry& registry, const IsIgnored& is_ignored) {
+    const Side first(reference, other, registry, is_ignored), second(other, reference, registry, is_ignored);
     const std::string before_first = second.prefix_before(first), before_second = first.prefix_before(second);
     const auto counterpart_of = [&](const std::string& name) {
         const Comparable* found = second.find(name);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,10 +33,13 @@ struct Pairing {
     std::vector<std::string> incomparable;  // "NAME: why"
 };
 
+// Which unclaimed tensors of quantized layers may be left out of account.
+using IsIgnored = std::function<bool(const Tensor&)>;
+
 // Scales, markers and the like belong to their layers and are no tensors of their own here. Names that only
 // a prefix tells apart, the same one for most of them, are the same. Exit::input if a quantized layer is of
-// no known format.
+// no known format, or has an unclaimed tensor that is not ignored.
 Pairing pair_up(std::shared_ptr<const Checkpoint> reference, std::shared_ptr<const Checkpoint> other,
-                Registry&);
+                Registry&, const IsIgnored&);
 
 }  // namespace halftone

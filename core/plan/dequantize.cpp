@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/error.hpp"
+#include "core/base/text.hpp"
 #include "core/plan/metadata.hpp"
 #include "core/plan/outputs.hpp"
 #include "core/plan/selection.hpp"
@@ -26,6 +27,12 @@ class Dequantizer {
 
     Plan plan() {
         recognize();
+        for (const auto& [option, patterns] :
+             {std::pair("--keep-unknown", &keep_), std::pair("--remove-unknown", &remove_)})
+            for (const std::string& unused : patterns->unused())
+                plan_.warnings.push_back(fmt::format(
+                    "{}: '{}' matches no tensor of a quantized layer that its format does not know", option,
+                    text::printable(unused)));
         const auto n = static_cast<uint32_t>(plan_.checkpoint->tensors().size());
         for (uint32_t i = 0; i < n; ++i)
             plan_.tensors.push_back(decide(i));
@@ -45,6 +52,7 @@ class Dequantizer {
             for (const Tensor* part : matrix->parts)
                 if (part) companions_.insert(part->name);
             companions_.insert(layer.companions.begin(), layer.companions.end());
+            settle_unclaimed(*matrix);
             companions_.erase(matrix->weight->name);
             changes_.touched.insert(layer.name);
             matrices_.emplace(matrix->weight->name, std::move(matrix));
@@ -54,6 +62,17 @@ class Dequantizer {
                         "'halftone inspect' shows what a file holds");
         for (std::string& marker : whole_file_markers(*plan_.checkpoint))
             companions_.insert(std::move(marker));
+    }
+
+    // What is named like a part of a quantization would be a part of none.
+    void settle_unclaimed(const StoredMatrix& matrix) {
+        for (const Tensor* tensor : matrix.unclaimed)
+            if (!is_named_like_companion(tensor->name) && keep_.matches(tensor->name))
+                kept_.insert(tensor->name);
+        demand_claimed(
+            matrix,
+            [&](const Tensor& tensor) { return kept_.contains(tensor.name) || remove_.matches(tensor.name); },
+            "--remove-unknown '{0}' leaves such tensors out, and --keep-unknown '{0}' copies them");
     }
 
     std::shared_ptr<const StoredMatrix> recognized(Recognition& recognition,
@@ -94,6 +113,9 @@ class Dequantizer {
             planned.stored = found->second;
             planned.reason = "was " + found->second->shown;
             planned.outputs.push_back(plain_output(source.name, *found->second));
+        } else if (kept_.contains(source.name)) {
+            planned.reason = planned.reason_class = "kept as --keep-unknown says";
+            planned.outputs.push_back(output_of_kept(source, source.dtype));
         } else if (companions_.contains(source.name) || is_dummy(source.name)) {
             planned.action = Action::remove;
             planned.reason = planned.reason_class = "belonged to a quantized layer";
@@ -136,7 +158,8 @@ class Dequantizer {
     Registry& registry_;
     Plan plan_;
     std::map<std::string, std::shared_ptr<const StoredMatrix>> matrices_;  // by the weight's name
-    std::set<std::string> companions_;
+    std::set<std::string> companions_, kept_;
+    NamePatterns keep_{settings_.keep_unknown}, remove_{settings_.remove_unknown};
     LayerChanges changes_;
 };
 

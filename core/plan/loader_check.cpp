@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include <halftone/ext/draft/column_scale.h>
+
 #include "core/base/text.hpp"
 #include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/quantized.hpp"
@@ -28,6 +30,7 @@ bool is_one_number(const Shape& shape) {
 // What is wrong with one tensor of a layer, by what its format needs; the same text for every layer.
 std::string fault_of(const StoredTensor& stored, const Tensor* tensor, uint64_t experts) {
     if (!tensor) return fmt::format("the file lacks its '{}'", stored.name);
+    if (stored.role == HT_ROLE_COLUMN_SCALE) return "";  // what its format takes, loaders take
     const bool weight = stored.role == HT_ROLE_WEIGHT;
     if (!stands_for(*tensor, stored))
         return fmt::format("its '{}' is {}, and loaders need {}", stored.name, dtype::name(tensor->dtype),
@@ -237,8 +240,9 @@ class Check {
         for (const auto& [layer, marker] : markers_) {
             const std::string name = marker.tensor->name;
             if (own_tensors_.contains(name) && !marker.text.empty()) continue;
-            const auto judged = std::ranges::find(result_.layers, layer, &LayerVerdict::layer);
-            if (judged != result_.layers.end() || !marker.text.empty()) continue;
+            if (!marker.text.empty() ||
+                std::ranges::binary_search(result_.layers, layer, {}, &LayerVerdict::layer))
+                continue;
             result_.obstacles.push_back(
                 {name, fmt::format("the marker is empty, and {} stops at it", loader_.name),
                  "a [[rule]] with match = \"*.comfy_quant\" and action = \"remove\" leaves it out"});

@@ -126,7 +126,12 @@ PlannedTensor Planner::keep(uint32_t index, std::string reason, std::string reas
 
 PlannedTensor Planner::remove(uint32_t index, std::string reason) {
     const std::string& name = tensor(index).name;
-    if (name.ends_with(".weight")) changes_.touched.insert(std::string(layer_name(name)));
+    if (name.ends_with(".weight")) {
+        const std::string layer(layer_name(name));
+        changes_.touched.insert(layer);
+        if (const auto found = quantized_before_.find(layer); found != quantized_before_.end())
+            replaced_.insert(found->second.companions.begin(), found->second.companions.end());
+    }
     PlannedTensor result;
     result.source = index;
     result.action = Action::remove;

@@ -48,6 +48,7 @@ class Planner {
     PlannedTensor keep(uint32_t index, std::string reason, std::string reason_class = {});
     PlannedTensor remove(uint32_t index, std::string reason);
     PlannedTensor keep_quantized(uint32_t index, const std::string& layer);
+    void settle_unclaimed(const StoredMatrix&);
     const ResolvedTreatment& wanted_treatment(const Tensor&, int rule, const Verdict&,
                                               std::string& reason) const;
     void check_kept_layouts() const;

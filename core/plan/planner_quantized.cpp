@@ -28,6 +28,26 @@ PlannedTensor Planner::keep_quantized(uint32_t index, const std::string& layer) 
     return keep(index, "already quantized" + (label.empty() ? "" : " as " + label), "already quantized");
 }
 
+// A rule says what becomes of tensors that neither a format nor the host knows. What is named like a part of
+// a quantization would be a part of none, so that it cannot be kept.
+void Planner::settle_unclaimed(const StoredMatrix& stored) {
+    const auto action = [&](const Tensor& tensor) {
+        const int rule = rules_.first_match(tensor.name);
+        return rule < 0 ? RuleAction::quantize : plan_.pipeline.rules[static_cast<size_t>(rule)].action;
+    };
+    demand_claimed(
+        stored,
+        [&](const Tensor& tensor) {
+            return action(tensor) == RuleAction::remove ||
+                   (action(tensor) == RuleAction::keep && !is_named_like_companion(tensor.name));
+        },
+        "a [[rule]] with match = \"{}\" decides: action = \"remove\" leaves such tensors out, \"keep\" "
+        "copies "
+        "them\n  a [[rule]] with action = \"keep\" for the weights leaves such layers as they are");
+    for (const Tensor* tensor : stored.unclaimed)
+        if (action(*tensor) == RuleAction::keep) replaced_.erase(tensor->name);
+}
+
 // A weight that has scales already: it is read back and quantized as the pipeline says.
 PlannedTensor Planner::requantize(uint32_t index, const ResolvedTreatment& treatment, uint32_t flags) {
     const std::string layer(layer_name(tensor(index).name));
@@ -54,6 +74,7 @@ PlannedTensor Planner::requantize(uint32_t index, const ResolvedTreatment& treat
         if (part && part != stored->weight) replaced_.insert(part->name);
     const QuantizedLayer& found = quantized_before_.find(layer)->second;
     replaced_.insert(found.companions.begin(), found.companions.end());
+    settle_unclaimed(*stored);
     result.stored = std::move(stored);
     requantized_.push_back(layer);
     return result;
@@ -80,9 +101,9 @@ void Planner::check_kept_layouts() const {
 // marker, theirs or the output's, loaders take weights with dummy scales for quantized.
 void Planner::drop_legacy_leftovers() {
     if (changes_.touched.empty() || (file_markers_.empty() && whole_file_.empty())) return;
+    const std::set<std::string_view> markers(file_markers_.begin(), file_markers_.end());
     for (const auto& [name, layer] : quantized_before_) {
-        const bool marked =
-            is_legacy(layer) || std::ranges::find(file_markers_, layer.evidence) != file_markers_.end();
+        const bool marked = is_legacy(layer) || markers.contains(layer.evidence);
         if (marked && !changes_.touched.contains(name)) return;
     }
     replaced_.insert(file_markers_.begin(), file_markers_.end());

@@ -66,6 +66,20 @@ std::vector<size_t> RuleSet::unused() const {
     return result;
 }
 
+bool NamePatterns::matches(std::string_view name) {
+    bool found = false;
+    for (size_t i = 0; i < globs_.size(); ++i)
+        if (glob_matches(globs_[i], name)) used_[i] = found = true;
+    return found;
+}
+
+std::vector<std::string> NamePatterns::unused() const {
+    std::vector<std::string> result;
+    for (size_t i = 0; i < globs_.size(); ++i)
+        if (!used_[i]) result.push_back(globs_[i]);
+    return result;
+}
+
 std::string not_a_matrix(const Tensor& tensor) {
     if (!tensor.name.ends_with(".weight")) return tensor.name.ends_with(".bias") ? "bias" : "not a weight";
     if (tensor.shape.size() != 2 && !is_expert_stack(tensor))

@@ -26,6 +26,19 @@ class RuleSet {
     std::unique_ptr<State> state_;
 };
 
+// Patterns of names, from the command line.
+class NamePatterns {
+  public:
+    explicit NamePatterns(std::vector<std::string> globs) : globs_(std::move(globs)), used_(globs_.size()) {}
+
+    bool matches(std::string_view name);  // one of them; each counts for unused()
+    std::vector<std::string> unused() const;
+
+  private:
+    std::vector<std::string> globs_;
+    std::vector<bool> used_;
+};
+
 // Why a tensor cannot be quantized whatever the pipeline says; "" if it can. The text counts in summaries.
 std::string not_a_matrix(const Tensor&);
 

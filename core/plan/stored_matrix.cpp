@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+
+#include <halftone/ext/draft/column_scale.h>
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/text.hpp"
+#include "core/plan/candidates.hpp"
+#include "core/plan/model_weights.hpp"
 #include "core/plan/selection.hpp"
 #include "core/plan/stored_types.hpp"
 #include "plugins/call.hpp"
@@ -15,16 +20,10 @@ namespace {
 
 constexpr uint64_t most_shown_bytes = 64 * 1024;  // what a plugin sees of a tensor, or nothing of it
 
-// A format that may be asked, or why it may not.
-struct Candidate {
-    std::string id;
-    std::shared_ptr<const Format> format;
-    std::vector<std::string> labels;
-    std::string problem;
-};
-
 // Experts share a codebook, and what has no dimensions: of all else loaders take the part of each expert.
 bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t experts) {
+    if (stored.role == HT_ROLE_COLUMN_SCALE)
+        return dtype::widens(tensor.dtype) && element_count(tensor.shape) == element_count(stored.shape);
     const uint64_t bytes = is_converted(tensor, stored)
                                ? tensor.bytes * dtype::bits(stored.dtype) / dtype::bits(tensor.dtype)
                                : tensor.bytes;
@@ -45,11 +44,13 @@ std::string marker_of(const QuantizedLayer& layer, uint64_t experts) {
     return marker.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
 
+// Those that know the label can say what is wrong; the others only that it is not theirs.
 std::string advice_of(const std::vector<Unrecognized::Answer>& answers) {
     if (answers.empty()) return "there are no format plugins";
+    const bool known = std::ranges::any_of(answers, &Unrecognized::Answer::knows_label);
     std::string said = "what they said:";
     for (const Unrecognized::Answer& answer : answers)
-        said += fmt::format("\n  {}: {}", answer.format, answer.reason);
+        if (answer.knows_label || !known) said += fmt::format("\n  {}: {}", answer.format, answer.reason);
     return said;
 }
 
@@ -79,29 +80,53 @@ uint64_t StoredMatrix::held_bytes() const {
     return bytes;
 }
 
+void demand_claimed(const StoredMatrix& matrix, const std::function<bool(const Tensor&)>& is_settled,
+                    const std::string& advice) {
+    const auto open =
+        std::ranges::find_if(matrix.unclaimed, [&](const Tensor* tensor) { return !is_settled(*tensor); });
+    if (open == matrix.unclaimed.end()) return;
+    const std::string& name = (*open)->name;
+    throw Error(
+        Exit::input, name,
+        fmt::format("is not part of {}, the format of its layer, so it is not certain what the layer's "
+                    "numbers are",
+                    matrix.shown),
+        fmt::format(fmt::runtime(advice), text::printable("*" + name.substr(matrix.layer.size()))));
+}
+
 struct Recognition::State {
     std::shared_ptr<const Checkpoint> checkpoint;
     Registry& registry;
     std::shared_ptr<const Checkpoint> model;
-    std::vector<std::string> file_markers = {};
-    std::vector<Candidate> candidates = {};
-    bool opened = false;
+    Candidates candidates{registry};
+    std::map<std::string, std::vector<std::string>, std::less<>> file_markers = {};  // by prefix
+    bool searched = false;
+    std::optional<ModelWeights> model_weights = {};
 
-    void open_plugins() {
-        if (std::exchange(opened, true)) return;
-        file_markers = whole_file_markers(*checkpoint);
-        for (const std::string& id : registry.ids(HT_KIND_FORMAT)) {
-            Candidate candidate{id, nullptr, {}, {}};
-            try {
-                candidate.format = registry.format(id);
-                for (const Format::Label& label : candidate.format->labels())
-                    candidate.labels.push_back(label.label);
-            } catch (const Error& error) {  // another one may know the layer
-                candidate.format = nullptr;
-                candidate.problem = error.what();
-            }
-            candidates.push_back(std::move(candidate));
+    void find_file_markers() {
+        constexpr size_t most = 64;  // of one prefix; real files have one
+        if (std::exchange(searched, true)) return;
+        for (std::string& name : whole_file_markers(*checkpoint)) {
+            const size_t dot = name.rfind('.');
+            std::vector<std::string>& found =
+                file_markers[dot == std::string::npos ? "" : name.substr(0, dot)];
+            if (found.size() == most)
+                fail(Exit::input, name, "is one of more than {} markers for the same layers", most);
+            found.push_back(std::move(name));
         }
+    }
+
+    // Of the markers for whole files or parts of them, those that are for this layer.
+    std::vector<std::string> file_markers_of(std::string_view layer) const {
+        std::vector<std::string> result;
+        if (file_markers.empty()) return result;
+        for (std::string_view prefix = layer; !prefix.empty();) {
+            const size_t dot = prefix.rfind('.');
+            prefix = dot == std::string_view::npos ? std::string_view() : prefix.substr(0, dot);
+            if (const auto found = file_markers.find(prefix); found != file_markers.end())
+                result.insert(result.end(), found->second.begin(), found->second.end());
+        }
+        return result;
     }
 
     // What a plugin sees: of a stack of experts the first.
@@ -123,71 +148,40 @@ struct Recognition::State {
         return weight && is_expert_stack(*weight) ? weight->shape.front() : 1;
     }
 
-    std::vector<const Tensor*> tensors_of(const std::string& layer) const {
-        std::vector<const Tensor*> found;
-        const std::string prefix = layer + ".";
-        const std::vector<Tensor>& tensors = checkpoint->tensors();
-        for (auto at = std::ranges::lower_bound(tensors, prefix, {}, &Tensor::name);
-             at != tensors.end() && at->name.starts_with(prefix); ++at)
-            if (is_of_layer(layer, at->name)) found.push_back(&*at);
-        return found;
-    }
-
     FoundLayer found_layer(const QuantizedLayer& layer) const {
         FoundLayer found{layer.name, {}, {}};
         const uint64_t experts = experts_of(layer);
         if (!layer.configuration.empty()) found.marker = marker_of(layer, experts);
-        for (const Tensor* tensor : tensors_of(layer.name))
+        for (const Tensor* tensor : tensors_of_layer(*checkpoint, layer.name))
             found.parts.push_back(part(*tensor, experts));
-        for (const std::string& marker : file_markers)
+        for (const std::string& marker : file_markers_of(layer.name))
             found.parts.push_back(part(*checkpoint->find(marker), 1));
         return found;
-    }
-
-    // The layer's weight in the model, whose names may have a prefix more or less; null: there is none.
-    const Tensor* weight_in_model(const std::string& layer) const {
-        const std::string name = layer + ".weight";
-        if (const Tensor* const found = model->find(name)) return found;
-        for (const Tensor& tensor : model->tensors())
-            if (tensor.name.ends_with("." + name) || name.ends_with("." + tensor.name)) return &tensor;
-        return nullptr;
     }
 
     // The layer again, with the shape that its weight has in the model in the marker; `why` it was not
     // recognized without.
     std::shared_ptr<const StoredMatrix> recognized_with_shape(const QuantizedLayer& layer, FoundLayer found,
-                                                              const Unrecognized& why) const {
+                                                              const Unrecognized& why) {
         const auto fail_with = [&](const std::string& more) {
             throw Error(why.code(), why.where(), why.problem(), why.advice() + "\n" + more);
         };
         Json marker = Json::parse(found.marker.value_or(""), nullptr, /*allow_exceptions=*/false);
         if (!marker.is_object() || marker.contains("orig_shape")) throw why;
-        const Tensor* const weight = weight_in_model(layer.name);
+        if (!model_weights) model_weights.emplace(*model);
+        const Tensor* const weight = model_weights->find(layer.name + ".weight");
         if (!weight)
-            fail_with(fmt::format("nor does {} tell its shape: it has no '{}.weight'",
+            fail_with(fmt::format("{} does not tell its shape: it has no '{}.weight'",
                                   os::utf8(model->path().filename()), text::printable(layer.name)));
         marker["orig_shape"] = weight->shape;
         found.marker = marker.dump();
         try {
             return recognized_as(layer, found);
         } catch (const Error&) {
-            fail_with(fmt::format("nor is it of the shape {} that it has in {}", to_string(weight->shape),
-                                  os::utf8(model->path().filename())));
+            fail_with(fmt::format("with the shape {} that it has in {} it cannot be read either",
+                                  to_string(weight->shape), os::utf8(model->path().filename())));
         }
         return nullptr;
-    }
-
-    static bool knows(const Candidate& candidate, const std::string& label) {
-        return std::ranges::find(candidate.labels, label) != candidate.labels.end();
-    }
-
-    std::vector<const Candidate*> in_order(const std::string& label) const {
-        std::vector<const Candidate*> order;
-        for (const Candidate& candidate : candidates)
-            order.push_back(&candidate);
-        std::ranges::stable_partition(order,
-                                      [&](const Candidate* candidate) { return knows(*candidate, label); });
-        return order;
     }
 
     // The layer's tensors in the order of the plan; their sizes agree with it.
@@ -211,7 +205,7 @@ struct Recognition::State {
 
     void find_unclaimed(StoredMatrix& matrix) const {
         const std::vector<StoredTensor>& stored = matrix.plan->stored();
-        for (const Tensor* tensor : tensors_of(matrix.layer)) {
+        for (const Tensor* tensor : tensors_of_layer(*checkpoint, matrix.layer)) {
             if (is_known_to_host(matrix.layer, tensor->name)) continue;
             const auto claims = [&](const StoredTensor& one) {
                 return !one.whole_file && tensor->name == matrix.layer + one.name;
@@ -248,29 +242,77 @@ struct Recognition::State {
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer& layer) {
         if (!layer.problem.empty())
             throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
-        open_plugins();
+        find_file_markers();
         const FoundLayer found = found_layer(layer);
         try {
             return recognized_as(layer, found);
         } catch (const Unrecognized& why) {
-            if (!model) throw;
+            if (!model || !leaves_shape_to_model(layer)) throw;
             return recognized_with_shape(layer, found, why);
         }
     }
 
-    std::shared_ptr<const StoredMatrix> recognized_as(const QuantizedLayer& layer,
-                                                      const FoundLayer& found) const {
+    // Codes in one row or column: of packed ones in a matrix the shape follows.
+    bool leaves_shape_to_model(const QuantizedLayer& layer) const {
+        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
+        return weight && (weight->shape.size() < 2 || (weight->shape.size() == 2 && weight->shape[1] == 1));
+    }
+
+    // What the file calls the layer's format: its label, or the marker for the whole file that speaks for it.
+    std::string word_for(const QuantizedLayer& layer) const {
+        if (!layer.label.empty()) return layer.label;
+        for (const std::string& marker : file_markers_of(layer.name))
+            return marker.substr(marker.rfind('.') + 1);  // npos + 1 is 0
+        return "";
+    }
+
+    struct Claim {
+        const Candidate* candidate;
+        Recognized recognized;
+    };
+
+    [[noreturn]] void refuse_claims(const QuantizedLayer& layer, const std::vector<Claim>& claims) const {
+        std::vector<std::string> names;
+        for (const Claim& claim : claims)
+            names.push_back(claim.candidate->format->library().culprit());
+        throw Error(Exit::plugin, layer.name,
+                    fmt::format("{} formats claim it, and may read different numbers from it: {}",
+                                claims.size(), text::join(names, " and ")),
+                    "leave one of them in the plugin folders: move the file of the other away");
+    }
+
+    static std::optional<Recognized> asked(const Candidate& candidate, const FoundLayer& found,
+                                           std::string& problem) {
+        problem = candidate.problem;
+        if (!candidate.format) return std::nullopt;
+        try {
+            return candidate.format->recognize(found);
+        } catch (const Refusal& refusal) {
+            problem = refusal.what();
+            return std::nullopt;
+        }
+    }
+
+    std::shared_ptr<const StoredMatrix> recognized_as(const QuantizedLayer& layer, const FoundLayer& found) {
+        const std::string word = word_for(layer);
         std::vector<Unrecognized::Answer> said;
-        for (const Candidate* candidate : in_order(layer.label)) {
-            std::string problem = candidate->problem;
-            if (candidate->format) {
-                try {
-                    return made(layer, candidate->format, candidate->format->recognize(found));
-                } catch (const Refusal& refusal) {
-                    problem = refusal.what();
-                }
+        for (const Candidates::Stage stage : Candidates::stages) {
+            std::vector<Claim> claims;
+            for (const Candidate* candidate : candidates.at(stage, word)) {
+                // What the file names would know better than any other.
+                if (!candidate->format && candidate->id == word)
+                    throw Error(
+                        Exit::plugin, layer.name,
+                        fmt::format("the plugin of its format cannot be used: {}", candidate->problem));
+                std::string problem;
+                if (auto recognized = asked(*candidate, found, problem))
+                    claims.push_back({candidate, std::move(*recognized)});
+                else
+                    said.push_back({candidate->id, problem, candidate->knows(layer.label)});
             }
-            said.push_back({candidate->id, problem, knows(*candidate, layer.label)});
+            if (claims.size() > 1) refuse_claims(layer, claims);
+            if (claims.size() == 1)
+                return made(layer, claims[0].candidate->format, std::move(claims[0].recognized));
         }
         throw Unrecognized(layer, std::move(said));
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,6 +32,11 @@ struct StoredMatrix {
 // Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
 bool may_differ_in_length(const StoredTensor&);
 
+// Exit::input, with the tensor's name, if a layer has an unclaimed tensor that nothing settles. `advice` says
+// what to do, "{}" in it stands for a pattern of such tensors.
+void demand_claimed(const StoredMatrix&, const std::function<bool(const Tensor&)>& is_settled,
+                    const std::string& advice);
+
 // No format can read a layer.
 class Unrecognized : public Error {
   public:
@@ -55,9 +61,9 @@ class Recognition {
                 std::shared_ptr<const Checkpoint> model = nullptr);
     ~Recognition();
 
-    // Plugins with the layer's label are asked first, then the others, in the order of their ids. Exit::input
-    // if none knows the layer (Unrecognized), with what each said, or if its tensors have other sizes than
-    // the format needs.
+    // Plugins whose id or label the file names are asked first, and no other is opened if one of them knows
+    // the layer. Exit::input if none knows it (Unrecognized), with what each said, or if its tensors have
+    // other sizes than the format needs. Exit::plugin if two of those that are asked at once claim it.
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer&);
 
   private:

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "core/base/text.hpp"
@@ -18,20 +21,23 @@ std::string harmless(const std::string& text) {
 struct Group {
     const LayerVerdict* first;
     uint64_t layers = 0;
-
-    bool like(const LayerVerdict& other) const {
-        const Judgment &a = first->judgment, &b = other.judgment;
-        return first->label == other.label && first->format == other.format && a.taken == b.taken &&
-               a.reason == b.reason && a.advice == b.advice && a.remarks == b.remarks;
-    }
 };
+
+// What layers of a group have in common.
+std::tuple<std::string_view, std::string_view, bool, std::string_view, std::string_view, std::string> kind_of(
+    const LayerVerdict& layer) {
+    const Judgment& judgment = layer.judgment;
+    return {layer.label,     layer.format,    judgment.taken,
+            judgment.reason, judgment.advice, text::join(judgment.remarks, "\n")};
+}
 
 std::vector<Group> grouped(const LoaderCheck& check) {
     std::vector<Group> groups;
+    std::map<decltype(kind_of(check.layers.front())), size_t> by_kind;
     for (const LayerVerdict& layer : check.layers) {
-        auto group = std::ranges::find_if(groups, [&](const Group& one) { return one.like(layer); });
-        if (group == groups.end()) group = groups.insert(groups.end(), Group{&layer});
-        ++group->layers;
+        const auto [found, is_new] = by_kind.emplace(kind_of(layer), groups.size());
+        if (is_new) groups.push_back(Group{&layer});
+        ++groups[found->second].layers;
     }
     std::ranges::stable_sort(groups, [](const Group& a, const Group& b) {
         return std::pair(a.first->judgment.taken, b.layers) < std::pair(b.first->judgment.taken, a.layers);

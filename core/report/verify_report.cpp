@@ -59,14 +59,27 @@ std::string verify_summary(const Verification& verification) {
 }
 
 std::string findings_text(const std::vector<Finding>& findings) {
-    constexpr size_t most = 50;
+    constexpr size_t most = 50, most_named = 3;  // groups, and places beside the first of each
+    const std::vector<FindingGroup> groups = grouped(findings);
     std::string text;
-    for (size_t i = 0; i < std::min(most, findings.size()); ++i) {
-        const Finding& finding = findings[i];
-        const std::string where = finding.where.empty() ? "" : text::printable(finding.where) + ": ";
-        text += "  " + where + finding.what + "\n";
+    size_t shown = 0;
+    for (size_t i = 0; i < std::min(most, groups.size()); ++i) {
+        const auto& [where, what] = groups[i];
+        shown += where.size();
+        // Its first line, and what there is to say below it.
+        const size_t end = std::min(what.find('\n'), what.size());
+        text +=
+            "  " + (where[0].empty() ? "" : text::printable(where[0]) + ": ") + what.substr(0, end) + "\n";
+        for (const std::string& line : text::split(std::string_view(what).substr(end), '\n'))
+            if (!line.empty()) text += "    " + line + "\n";
+        if (where.size() == 1) continue;
+        std::vector<std::string> more;
+        for (size_t k = 1; k < std::min(where.size(), 1 + most_named); ++k)
+            more.push_back(text::printable(where[k]));
+        if (where.size() > 1 + most_named) more.emplace_back("...");
+        text += fmt::format("    and {} more: {}\n", text::grouped(where.size() - 1), text::join(more, ", "));
     }
-    if (findings.size() > most) text += fmt::format("  and {} more\n", findings.size() - most);
+    if (groups.size() > most) text += fmt::format("  and {} more\n", text::grouped(findings.size() - shown));
     return text;
 }
 

@@ -12,7 +12,7 @@ namespace halftone {
 std::string verify_summary(const Verification&);
 Json verify_json(const Verification&);
 
-// One line each, the first ones if there are many.
+// Those that say the same together, the first ones if there are many; --json has all.
 std::string findings_text(const std::vector<Finding>&);
 
 // The errors of quantized tensors, for the report of a run, and from there: their relative squared errors.

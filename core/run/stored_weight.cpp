@@ -1,6 +1,9 @@
 #include "core/run/stored_weight.hpp"
 
 #include <algorithm>
+#include <cmath>
+
+#include <halftone/ext/draft/column_scale.h>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -44,14 +47,32 @@ std::vector<std::byte> companion_bytes(const Checkpoint& checkpoint, const Tenso
 
 }  // namespace
 
+std::vector<float> column_scale_of(const Checkpoint& checkpoint, const StoredMatrix& matrix) {
+    const std::vector<StoredTensor>& stored = matrix.plan->stored();
+    const auto found = std::ranges::find(stored, HT_ROLE_COLUMN_SCALE, &StoredTensor::role);
+    if (found == stored.end()) return {};
+    const Tensor* const part = matrix.parts[static_cast<size_t>(found - stored.begin())];
+    if (!part) return {};
+    std::vector<float> scale(element_count(part->shape).value_or(0));
+    widen(part->dtype, checkpoint.read_all(*part), scale);
+    const auto odd = std::ranges::find_if_not(scale, [](float x) { return std::isfinite(x); });
+    if (odd != scale.end())
+        fail(Exit::input, part->name, "element {} is {}, which is no scale", odd - scale.begin(), *odd);
+    if (scale.size() == 1) scale.resize(matrix.plan->source().cols, scale.front());
+    return scale;
+}
+
 StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const StoredMatrix> matrix,
                            uint64_t expert, const Change& change)
-    : checkpoint_(checkpoint), matrix_(std::move(matrix)), expert_(expert) {
+    : checkpoint_(checkpoint),
+      matrix_(std::move(matrix)),
+      expert_(expert),
+      column_scale_(column_scale_of(checkpoint, *matrix_)) {
     std::vector<std::vector<std::byte>> contents(matrix_->parts.size());
     std::vector<const uint8_t*> at(matrix_->parts.size());
     for (size_t i = 0; i < at.size(); ++i) {
         const Tensor* part = matrix_->parts[i];
-        if (!part || part == matrix_->weight) continue;
+        if (!part || part == matrix_->weight || plan().stored()[i].role == HT_ROLE_COLUMN_SCALE) continue;
         contents[i] = companion_bytes(checkpoint, *part, plan().stored()[i], matrix_->experts(), expert);
         if (change) change(plan().stored()[i], contents[i]);
         at[i] = reinterpret_cast<const uint8_t*>(contents[i].data());
@@ -98,6 +119,17 @@ ht_view StoredWeight::decode(const ht_region& region, Scratch& scratch) const {
     const ht_view view{scratch.values.as<float>().data(), static_cast<int64_t>(region.cols), 1};
     plan().decode(grid_, region, codes, view);
     return view;
+}
+
+void StoredWeight::to_weights(const ht_region& region, const ht_view& view) const {
+    plan().rotate(true, view, region.rows);
+    if (column_scale_.empty()) return;
+    const float* const scale = column_scale_.data() + region.col;
+    for (uint64_t i = 0; i < region.rows; ++i) {
+        float* const row = view.at + static_cast<int64_t>(i) * view.row_stride;
+        for (uint64_t j = 0; j < region.cols; ++j)
+            row[j] *= scale[j];
+    }
 }
 
 }  // namespace halftone

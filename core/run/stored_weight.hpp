@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/plan/stored_matrix.hpp"
@@ -35,11 +36,21 @@ class StoredWeight {
     std::span<const std::byte> read_codes(const ht_region&, Scratch&) const;
     ht_view decode(const ht_region&, Scratch&) const;
 
+    // What loaders multiply inputs by, one number for each column; empty for none.
+    std::span<const float> column_scale() const { return column_scale_; }
+    // Decoded values to those of the weight: out of the grid's basis, times the scale of their column.
+    void to_weights(const ht_region&, const ht_view&) const;
+
   private:
     const Checkpoint& checkpoint_;
     std::shared_ptr<const StoredMatrix> matrix_;
     uint64_t expert_;
     Grid grid_;
+    std::vector<float> column_scale_;
 };
+
+// What loaders multiply the inputs of a layer by, one number for each column; empty for none. Exit::input if
+// a number is NaN or infinite.
+std::vector<float> column_scale_of(const Checkpoint&, const StoredMatrix&);
 
 }  // namespace halftone

@@ -58,7 +58,7 @@ class StoredReader : public WeightReader {
     WidenedBand read(const ht_region& region, Scratch& scratch) const override {
         const ht_region covering = weight_.covering(region);
         const ht_view view = weight_.decode(covering, scratch);
-        weight_.plan().rotate(true, view, covering.rows);
+        weight_.to_weights(covering, view);
         float* const first = view.at + (region.row - covering.row) * cols();
         return {{first, view.row_stride, 1}, count_nonfinite({first, region.rows * cols()})};
     }

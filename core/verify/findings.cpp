@@ -1,9 +1,22 @@
 #include "core/verify/findings.hpp"
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 #include <tuple>
 
 namespace halftone {
+
+std::vector<FindingGroup> grouped(const std::vector<Finding>& findings) {
+    std::vector<FindingGroup> groups;
+    std::map<std::string_view, size_t> by_what;
+    for (const Finding& finding : findings) {
+        const auto [found, is_new] = by_what.emplace(finding.what, groups.size());
+        if (is_new) groups.push_back({{}, finding.what});
+        groups[found->second].where.push_back(finding.where);
+    }
+    return groups;
+}
 
 void Findings::add_text(std::string where, std::string what) {
     const std::lock_guard lock(mutex_);

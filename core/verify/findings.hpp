@@ -14,6 +14,13 @@ struct Finding {
     std::string what;
 };
 
+// Findings that say the same of several places.
+struct FindingGroup {
+    std::vector<std::string> where;
+    std::string what;
+};
+std::vector<FindingGroup> grouped(const std::vector<Finding>&);  // in the order of their first ones
+
 // Collects them from any thread.
 class Findings {
   public:

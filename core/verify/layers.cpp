@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include <halftone/ext/draft/column_scale.h>
+
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/text.hpp"
@@ -134,41 +136,35 @@ class LayerChecks {
 
     void check_parts(const QuantizedLayer& layer, const StoredMatrix& matrix) {
         const std::vector<StoredTensor>& stored = matrix.plan->stored();
-        std::set<std::string> expected;
         for (size_t i = 0; i < stored.size(); ++i) {
             if (stored[i].whole_file) {
                 check_whole_file(layer, stored[i].name);
             } else if (!matrix.parts[i]) {
                 findings_.add(layer.name, "lacks its {}", stored[i].name);
             } else {
-                expected.insert(matrix.parts[i]->name);
                 check_type(*matrix.parts[i], stored[i]);
             }
         }
-        for (const std::string& companion : layer.companions)
-            if (!expected.contains(companion) && !is_hosts_own(layer.name, companion))
-                findings_.add(companion, "belongs to none of what {} stores", matrix.shown);
+        for (const Tensor* tensor : matrix.unclaimed)
+            findings_.add(tensor->name, "is not part of {}, the format of its layer", matrix.shown);
         check_input_scale(layer, matrix);
     }
 
-    // Tensors of the host's and of the loaders beside what a format stores.
-    static bool is_hosts_own(const std::string& layer, const std::string& companion) {
-        constexpr std::string_view own[] = {".comfy_quant", ".input_scale", ".scale_input", ".weight_format"};
-        return std::ranges::any_of(
-            own, [&](std::string_view suffix) { return companion == layer + std::string(suffix); });
-    }
-
     void check_type(const Tensor& tensor, const StoredTensor& stored) {
+        if (stored.role == HT_ROLE_COLUMN_SCALE) return;  // of any float type
         if (!stands_for(tensor, stored))
             findings_.add(tensor.name, "is stored as {}, not as {}", dtype::name(tensor.dtype),
                           dtype::name(stored.dtype));
     }
 
     void check_whole_file(const QuantizedLayer& layer, const std::string& name) {
-        const std::vector<std::string> markers = whole_file_markers(*checkpoint_);
-        const bool there = std::ranges::any_of(
-            markers, [&](const std::string& one) { return one == name || one.ends_with("." + name); });
-        if (!there) findings_.add(layer.name, "needs the file's marker '{}', which is not there", name);
+        if (!file_markers_) {
+            file_markers_.emplace();
+            for (const std::string& one : whole_file_markers(*checkpoint_))
+                file_markers_->insert(one.substr(one.rfind('.') + 1));  // npos + 1 is 0
+        }
+        if (!file_markers_->contains(name))
+            findings_.add(layer.name, "needs the file's marker '{}', which is not there", name);
     }
 
     void check_input_scale(const QuantizedLayer& layer, const StoredMatrix& matrix) {
@@ -185,6 +181,7 @@ class LayerChecks {
     Registry& registry_;
     Findings& findings_;
     std::map<std::string, Unordered> header_, markers_;  // by layer
+    std::optional<std::set<std::string>> file_markers_;  // without their prefixes; unset: not looked for yet
 };
 
 }  // namespace

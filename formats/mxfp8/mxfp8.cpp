@@ -13,6 +13,8 @@ namespace halftone::mxfp8 {
 
 namespace {
 
+constexpr const char* hybrid_label = "hybrid_mxfp8";
+
 // Scales are of type e8m0, which not all that reads files knows.
 constexpr toolbox::PaddedBlocks::Kind kind{
     .name = "mxfp8",
@@ -35,13 +37,20 @@ class Mxfp8 : public toolbox::PaddedBlocks {
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, "mxfp8", "", "comfyui>=2026-03", "mxfp8, scaled as they come",
          "NVIDIA from Blackwell on", "dequantized before multiplying on older hardware"},
-        {sizeof(ht_label), 0, "hybrid_mxfp8", "", "", "none", "",
+        {sizeof(ht_label), 0, hybrid_label, "", "", "none", "",
          "only read: what a converter makes of mxfp8 with one number more"},
     };
 
     Mxfp8(const ht_source& source, const Options& options)
         : PaddedBlocks(kind, kernels(cpu_level()), toolbox::scalar_levels<Blocks::Element>(), source,
-                       options) {}
+                       options),
+          hybrid_((source.wants & HT_WANTS_AS_FOUND) != 0) {}
+
+    Facts facts() const {
+        Facts facts = PaddedBlocks::facts();
+        if (hybrid_) facts.stored.push_back({HT_ROLE_MARKER, ".weight_scalar", HT_DTYPE_F32, {}});
+        return facts;
+    }
 
     static const void* extension(std::string_view id) {
         return toolbox::kernels_extension<Mxfp8>(id, kernel_image(HALFTONE_IMAGE(mxfp8_device)));
@@ -54,8 +63,14 @@ class Mxfp8 : public toolbox::PaddedBlocks {
     // A converter adds .weight_scalar and names the result hybrid_mxfp8. The bytes are the same, and that
     // number is not needed for them.
     static void recognize(const ht_layer& found, OptionsOut&, ht_source& source) {
-        recognize_blocks(kind, {kind.name, "hybrid_mxfp8"}, found, source);
+        recognize_blocks(kind, {kind.name, hybrid_label}, found, source);
+        const toolbox::StoredLayer layer(found);
+        if (layer.marker() && layer.marker()->text("format") == hybrid_label)
+            source.wants |= HT_WANTS_AS_FOUND;
     }
+
+  private:
+    bool hybrid_;
 };
 
 }  // namespace halftone::mxfp8

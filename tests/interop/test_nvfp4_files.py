@@ -11,7 +11,9 @@ import nvfp4_references as nvfp4
 import padded_block_files
 import torch
 from matrices import random_like
-from whole_files import run_test
+from whole_files import dequantized, run_test
+
+from safetensors.torch import save_file  # whole_files skips the test where it is missing
 
 LEVELS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6])
 
@@ -68,8 +70,41 @@ def check_tensor_class(report, name, weights, stored, values):
 NVFP4 = padded_block_files.Format("nvfp4", 16, nvfp4, values_in, check_bytes, check_tensor_class, 0.105, 0.95)
 
 
+def check_column_scales(program, folder, report):
+    """comfy-kitchen's codes of W / s beside s: what loaders compute, linear(x * s), is linear(x) of what Halftone reads."""
+    from comfy_kitchen.tensor import QuantizedTensor, TensorCoreNVFP4Layout
+
+    tensors, expected, products = {}, {}, {}
+    x = random_like((5, 96), 1.0, 78)
+    for at, dtype in enumerate((torch.float32, torch.float16, torch.bfloat16, torch.float64)):
+        shape = (96,) if at % 2 else (1, 96)
+        scale = (torch.rand(shape, generator=torch.Generator().manual_seed(at)) + 0.5).to(dtype)
+        weights = random_like((64, 96), 0.02, 79 + at)
+        codes, scales, tensor_scale = nvfp4.comfy_kitchen(weights / scale.float().reshape(-1))
+        scales = scales.view(torch.float8_e4m3fn)
+        params = TensorCoreNVFP4Layout.Params(
+            scale=tensor_scale, orig_dtype=torch.float32, orig_shape=(64, 96), block_scale=scales
+        )
+        loaded = QuantizedTensor(codes, "TensorCoreNVFP4Layout", params)
+        layer = str(dtype).removeprefix("torch.")
+        expected[f"{layer}.weight"] = loaded.dequantize() * scale.float().reshape(-1)
+        products[f"{layer}.weight"] = torch.nn.functional.linear(x * scale.float().reshape(-1), loaded)
+        marker = torch.tensor(list(b'{"format": "nvfp4"}'), dtype=torch.uint8)
+        parts = {"weight": codes, "weight_scale": scales, "weight_scale_2": tensor_scale}
+        parts |= {"pre_quant_scale": scale, "comfy_quant": marker}
+        tensors |= {f"{layer}.{part}": tensor for part, tensor in parts.items()}
+    save_file(tensors, folder / "scaled.safetensors")
+    back = dequantized(program, folder / "scaled.safetensors")
+    report.check(sorted(back) == sorted(expected), "scales of columns: nothing but weights is left")
+    for name, values in expected.items():
+        report.check(torch.equal(back[name], values), f"{name}: values times the scales of columns")
+        product = torch.nn.functional.linear(x, back[name])
+        report.check(torch.allclose(product, products[name], rtol=1e-4, atol=1e-6), f"{name}: a product")
+
+
 def check_files(program, folder, report):
     padded_block_files.check_files(NVFP4, program, folder, report)
+    check_column_scales(program, folder, report)
 
 
 if __name__ == "__main__":
