@@ -127,7 +127,8 @@ Choice layout_of(const std::string& label, bool per_row, std::optional<int64_t> 
     if (labelled_lode && runs && !(tiles && wide == 1)) return of_blocks(Layout::lode);
     // Loaders see by three dimensions that every row of every expert has a scale, and by fewer that every
     // expert has one.
-    if (stack && scales.size() == 2 && scales != Shape{rows, 1})
+    if (stack && scales == Shape{rows, 1}) return {Layout::row};
+    if (stack && scales.size() == 2)
         throw Refused(
             "loaders of a stack take scales of the shape [experts, rows, 1], and each expert here has " +
             toolbox::to_string(scales));

@@ -131,8 +131,11 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
     add("without its weight", [&](FoundLayer& layer) {
         layer.parts.erase(layer.parts.begin() + static_cast<std::ptrdiff_t>(weight));
     });
-    const ht_dtype same_size = good.parts[weight].dtype == HT_DTYPE_I8 ? HT_DTYPE_U8 : HT_DTYPE_I8;
-    if (same_size == HT_DTYPE_U8 || trial.written.weight.size() == trial.matrix.values.size())
+    // Not I8 for U8 or back: to loaders both are bytes.
+    const ht_dtype stored = good.parts[weight].dtype;
+    const bool bytes = stored == HT_DTYPE_I8 || stored == HT_DTYPE_U8;
+    const ht_dtype same_size = bytes ? HT_DTYPE_F8_E5M2 : HT_DTYPE_I8;
+    if (stored == HT_DTYPE_I8 || trial.written.weight.size() == trial.matrix.values.size())
         add("whose weight is of another type",
             [&](FoundLayer& layer) { layer.parts[weight].dtype = same_size; });
     add("whose weight is F64", [&](FoundLayer& layer) {

@@ -25,7 +25,7 @@ TEST_F(Choices, AnotherNameLeadsToTheSameFile) {
     run("format = \"fp8\"\nscaling = \"block2d\"\n");
     EXPECT_EQ(recipe().find("block2d"), std::string::npos) << recipe();
     EXPECT_TRUE(file_text(folder_ / "in.safetensors") == by_name);
-    expect_taken("comfyui-fork", "taken: 1 layer (fp8 scaling=block)");
+    expect_taken("comfyui-fork", "(fp8 scaling=block): blocks.0.proj");
 
     run("format = \"fp8\"\n");
     const Finished set =
@@ -36,7 +36,7 @@ TEST_F(Choices, AnotherNameLeadsToTheSameFile) {
 
 TEST_F(Choices, ADefaultIsWhatComfyUiLoads) {
     run("format = \"int8\"\n");
-    expect_taken("comfyui", "taken: 1 layer (int8)");
+    expect_taken("comfyui", "(int8), since 2026-06: blocks.0.proj");
     EXPECT_NE(recipe().find("scaling = \"row\"\n"), std::string::npos) << recipe();
 }
 

@@ -231,7 +231,8 @@ TEST_F(Verify, WhatAFormatCannotHoldIsToldAndNoFinding) {
     const NewTensor other = random_tensor("blocks.1.attn.weight", HT_DTYPE_F32, {128, 256}, 3);
     write_checkpoint(in_, {float_tensor("blocks.0.attn.weight", HT_DTYPE_F32, {128, 256}, tiny), other});
     for (const std::string quantize :
-         {"format = \"int8\"\n", "format = \"cast\"\nto = \"e4m3fn\"\n", "format = \"asym_w4a8_int8\"\n"}) {
+         {"format = \"int8\"\nscaling = \"block\"\n", "format = \"cast\"\nto = \"e4m3fn\"\n",
+          "format = \"asym_w4a8_int8\"\n"}) {
         SCOPED_TRACE(quantize);
         const Finished made = run(quantize);
         EXPECT_EQ(made.code, 0) << made.err;

@@ -23,7 +23,7 @@ except ImportError as missing:
 
 TORCH = {"e4m3fn": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
 MOST = {"e4m3fn": 448.0, "e5m2": 57344.0}
-LARGEST = 448.0  # what the largest magnitude becomes, whichever the element
+LARGEST = 448.0  # what the largest magnitude becomes, whichever the element, unless codes would overflow
 ELEMENTS = tuple(TORCH)
 
 STRIDE = 4093  # prime, so that a walk through all float32 meets every exponent and every low bit
@@ -98,7 +98,7 @@ def by_the_text(weights, element, scaling, block=64):
         amax = size.reshape(*shape[:2], block).amax(dim=2, keepdim=True)
     else:
         amax = size.amax(dim=1) if scaling == "row" else size.max()
-    quantizer = amax.clamp(min=1e-12).reciprocal() * LARGEST
+    quantizer = amax.clamp(min=1e-12).reciprocal() * torch.where(amax > 2.0**119, MOST[element], LARGEST)
     scaled = weights * expanded(quantizer, weights.shape, scaling, block)
     return scaled.clamp(-MOST[element], MOST[element]).to(TORCH[element]), quantizer.reciprocal()
 
