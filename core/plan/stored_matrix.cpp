@@ -98,7 +98,7 @@ struct Recognition::State {
                     candidate.labels.push_back(label.label);
             } catch (const Error& error) {  // another one may know the layer
                 candidate.format = nullptr;
-                candidate.problem = error.what();
+                candidate.problem = text::printable(error.what(), std::string::npos);
             }
             candidates.push_back(std::move(candidate));
         }
@@ -247,7 +247,8 @@ struct Recognition::State {
 
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer& layer) {
         if (!layer.problem.empty())
-            throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
+            throw Error(Exit::input, layer.name, layer.problem,
+                        "evidence: " + text::printable(layer.evidence));
         open_plugins();
         const FoundLayer found = found_layer(layer);
         try {

@@ -20,7 +20,7 @@ std::string listed_formats(const Verification& verification) {
         ++layers[layer.shown];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
-        parts.push_back(fmt::format("{} {}", text::grouped(count), shown));
+        parts.push_back(fmt::format("{} {}", text::grouped(count), text::printable(shown)));
     return text::join(parts, ", ");
 }
 
@@ -64,7 +64,11 @@ std::string findings_text(const std::vector<Finding>& findings) {
     for (size_t i = 0; i < std::min(most, findings.size()); ++i) {
         const Finding& finding = findings[i];
         const std::string where = finding.where.empty() ? "" : text::printable(finding.where) + ": ";
-        text += "  " + where + finding.what + "\n";
+        // Its first line, and what there is to say below it.
+        const size_t end = std::min(finding.what.find('\n'), finding.what.size());
+        text += "  " + where + text::printable(finding.what.substr(0, end), std::string::npos) + "\n";
+        for (const std::string& line : text::split(std::string_view(finding.what).substr(end), '\n'))
+            if (!line.empty()) text += "    " + text::printable(line, std::string::npos) + "\n";
     }
     if (findings.size() > most) text += fmt::format("  and {} more\n", findings.size() - most);
     return text;
