@@ -10,6 +10,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/os/trust.hpp"
 #include "core/base/text.hpp"
 #include "plugins/abi_copy.hpp"
 #include "plugins/call.hpp"
@@ -167,8 +168,7 @@ struct PluginLibrary::State {
 std::shared_ptr<PluginLibrary> PluginLibrary::load(const PluginFile& file, std::shared_ptr<PluginHost> host) {
     const std::string where = os::utf8(file.path);
     if (!file.problem.empty()) fail(Exit::plugin, where, "{}", file.problem);
-    if (const std::string reason = distrust(file.path); !reason.empty())
-        fail(Exit::plugin, where, "{}", reason);
+    const os::CodeFile code = os::CodeFile::open(file.path);
 
     auto state = std::make_unique<State>();
     state->file = file;
@@ -176,9 +176,9 @@ std::shared_ptr<PluginLibrary> PluginLibrary::load(const PluginFile& file, std::
     state->culprit = fmt::format("{} ({})", state->name, where);
     state->host = std::move(host);
     try {
-        check_exports(SharedObject::exports(file.path), where);
+        check_exports(SharedObject::exports(code.to_read()), where);
         FloatingPointGuard guard(state->culprit);  // its constructors run now
-        state->object.emplace(file.path);
+        state->object.emplace(code.to_load(), code.real_path());
     } catch (const Error&) {
         throw;
     } catch (const std::runtime_error& reason) {

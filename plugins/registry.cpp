@@ -78,6 +78,13 @@ const PluginListing& Registry::listing() const {
     return state_->listing;
 }
 
+void Registry::require_all_folders() const {
+    if (state_->listing.unread.empty()) return;
+    throw Error(Exit::plugin, "", text::join(state_->listing.unread, "; "),
+                "give yourself the right to read it, or take it away (--plugin-dir, HALFTONE_PLUGIN_PATH, "
+                "XDG_DATA_HOME)");
+}
+
 std::shared_ptr<const Format> Registry::format(std::string_view id, const std::string& where) {
     const std::lock_guard lock(state_->mutex);
     if (const auto found = state_->formats.find(id); found != state_->formats.end()) return found->second;

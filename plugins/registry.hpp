@@ -24,6 +24,9 @@ class Registry {
     const PluginFolders& folders() const;
     const PluginListing& listing() const;
 
+    // Exit::plugin if a folder of plugins is there and cannot be read: what is in it might be what is wanted.
+    void require_all_folders() const;
+
     // Exit::plugin if there is no such plugin (with those found and where it looked, and "did you mean"), or
     // if it cannot be used. `where` is where the user named it: "small.toml:4:10".
     std::shared_ptr<const Format> format(std::string_view id, const std::string& where = {});

@@ -4,10 +4,12 @@
 #include <array>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/os/trust.hpp"
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
 #include "plugins/shared_object.hpp"
@@ -47,14 +49,23 @@ NameParts parts_of(const fs::path& path) {
     return parts;
 }
 
-std::string distrust_place(const fs::path& place, std::string_view what) {
-    try {
-        if (os::writable_by_others(place))
-            return fmt::format("others may write to {} ({})", what, os::utf8(place));
-    } catch (const Error& problem) {
-        return problem.problem();
-    }
-    return {};
+// Whether there is a folder. What cannot be looked at is not absent.
+bool is_folder(const fs::path& path, std::string& problem) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    if (status.type() == fs::file_type::directory) return true;
+    if (status.type() != fs::file_type::not_found) problem = error ? error.message() : "this is no folder";
+    return false;
+}
+
+// Why a file that is named like a plugin cannot be one, or must not be.
+std::string unusable(const fs::path& path) {
+    std::error_code problem;
+    const fs::file_status status = fs::status(path, problem);
+    if (status.type() == fs::file_type::not_found) return "this is a link to nothing";
+    if (status.type() == fs::file_type::none) return "cannot be looked at: " + problem.message();
+    if (status.type() != fs::file_type::regular) return "this is no regular file";
+    return os::distrust(path);
 }
 
 std::string canonical_text(const fs::path& path) {
@@ -69,26 +80,25 @@ class Search {
     explicit Search(const PluginFolders& folders) : folders_(folders) {}
 
     PluginListing run() {
+        std::string problem;
         for (const fs::path& folder : folders_.extra) {
-            std::error_code ignored;
-            if (!fs::is_directory(folder, ignored))
+            if (!is_folder(folder, problem) && problem.empty())
                 throw Error(Exit::usage, os::utf8(folder), "no such folder of plugins", "see --plugin-dir");
-            read(folder, Origin::explicit_folder);
+            read(folder, Origin::explicit_folder, std::exchange(problem, {}));
         }
         for (const fs::path& folder : folders_.environment) {
             // A relative folder would mean another one wherever the program is started.
             if (folder.is_relative())
                 skip(folder, "HALFTONE_PLUGIN_PATH takes absolute folders only");
-            else if (std::error_code ignored; !fs::is_directory(folder, ignored))
+            else if (!is_folder(folder, problem) && problem.empty())
                 skip(folder, "no such folder (HALFTONE_PLUGIN_PATH)");
             else
-                read(folder, Origin::explicit_folder);
+                read(folder, Origin::explicit_folder, std::exchange(problem, {}));
         }
-        std::error_code ignored;
-        if (!folders_.user.empty() && fs::is_directory(folders_.user, ignored))
-            read(folders_.user, Origin::user);
-        if (!folders_.bundled.empty() && fs::is_directory(folders_.bundled, ignored))
-            read(folders_.bundled, Origin::bundled);
+        for (const auto& [folder, origin] :
+             {std::pair(folders_.user, Origin::user), std::pair(folders_.bundled, Origin::bundled)})
+            if (!folder.empty() && (is_folder(folder, problem) || !problem.empty()))
+                read(folder, origin, std::exchange(problem, {}));
         std::ranges::sort(listing_.files, {},
                           [](const PluginFile& file) { return std::pair(file.kind, file.id); });
         return std::move(listing_);
@@ -101,18 +111,21 @@ class Search {
         listing_.skipped.push_back(text::printable(os::utf8(path), 1000) + ": " + reason);
     }
 
-    void read(const fs::path& folder, Origin origin) {
+    void cannot_read(const fs::path& folder, const std::string& problem) {
+        listing_.unread.push_back(text::printable(os::utf8(folder), 1000) + ": cannot be read: " + problem);
+    }
+
+    void read(const fs::path& folder, Origin origin, const std::string& known_problem) {
+        if (!known_problem.empty()) return cannot_read(folder, known_problem);
         const std::string canonical = canonical_text(folder);
         if (std::ranges::find(seen_, canonical) != seen_.end()) return;
         seen_.push_back(canonical);
-        if (const std::string reason = distrust_place(folder, "this folder"); !reason.empty())
-            return skip(folder, reason);
 
         std::error_code problem;
         std::vector<fs::path> paths;
         for (fs::directory_iterator at(folder, problem), end; !problem && at != end; at.increment(problem))
             if (os::utf8(at->path().extension()) == SharedObject::suffix()) paths.push_back(at->path());
-        if (problem) skip(folder, "cannot be read: " + problem.message());
+        if (problem) return cannot_read(folder, problem.message());
         std::ranges::sort(paths);  // notes in an order that does not depend on the file system
         for (const fs::path& path : paths)
             consider(path, origin);
@@ -121,9 +134,6 @@ class Search {
     void consider(const fs::path& path, Origin origin) {
         const NameParts parts = parts_of(path);
         if (!parts.problem.empty()) return skip(path, parts.problem);
-        std::error_code ignored;
-        if (!fs::is_regular_file(path, ignored)) return skip(path, "not a regular file");
-        if (const std::string reason = distrust(path); !reason.empty()) return skip(path, reason);
 
         const bool bundled = origin == Origin::bundled ||
                              canonical_text(path.parent_path()) == canonical_text(folders_.bundled);
@@ -132,7 +142,8 @@ class Search {
         };
         const auto winner = std::ranges::find_if(listing_.files, same);
         if (winner == listing_.files.end()) {
-            listing_.files.push_back({parts.kind, parts.id, path, bundled, {}});
+            // One that must not be used keeps its place: the next one of that name would be another plugin.
+            listing_.files.push_back({parts.kind, parts.id, path, bundled, unusable(path)});
             from_user_.push_back(origin == Origin::user);
             return;
         }
@@ -174,7 +185,7 @@ bool is_plugin_id(std::string_view id) {
 
 PluginFile plugin_file(const fs::path& path) {
     const std::string where = os::utf8(path);
-    if (std::error_code ignored; !fs::is_regular_file(path, ignored))
+    if (std::error_code ignored; fs::symlink_status(path, ignored).type() == fs::file_type::not_found)
         fail(Exit::usage, where, "no such file");
     if (os::utf8(path.extension()) != SharedObject::suffix())
         fail(Exit::usage, where, "a plugin's file is named KIND-ID{}", SharedObject::suffix());
@@ -199,15 +210,6 @@ bool holds_text(const PluginFile& plugin, std::string_view text) {
     } catch (const Error&) {
         return true;
     }
-}
-
-std::string distrust(const fs::path& path) {
-    std::error_code problem;
-    const fs::path real = fs::canonical(path, problem);
-    if (problem) return problem.message();
-    std::string reason = distrust_place(real, "this file");
-    if (reason.empty()) reason = distrust_place(real.parent_path(), "its folder");
-    return reason;
 }
 
 std::vector<fs::path> split_plugin_path(std::string_view value) {

@@ -20,7 +20,7 @@ struct PluginFile {
     std::string id;
     std::filesystem::path path;
     bool bundled = false;
-    std::string problem;  // why it must not be loaded; empty for all but a clash of two files
+    std::string problem;  // why it cannot or must not be loaded; else empty
 };
 
 // Where plugins are looked for, in order: folders named on the command line, HALFTONE_PLUGIN_PATH, the user's
@@ -38,26 +38,24 @@ struct PluginFolders {
 // The folders of HALFTONE_PLUGIN_PATH: separated by ':' (';' on Windows), empty ones left out.
 std::vector<std::filesystem::path> split_plugin_path(std::string_view);
 
-// Everything found, with what was passed over and why ("/opt/x/format-x.so: others may write to it").
+// Everything found.
 struct PluginListing {
     std::vector<PluginFile> files;  // by kind, then id; the first folder wins
-    std::vector<std::string> skipped;
+    std::vector<std::string>
+        skipped;  // passed over, and why: "/opt/x/libx.so: its name is not KIND-ID.so ..."
+    std::vector<std::string> unread;  // folders that are there and cannot be read, and why
 };
 
 // The kind and id that a file's name tells, or why it tells none.
 PluginFile plugin_file(const std::filesystem::path&);  // Exit::usage
-
-// Why code must not be loaded from this file: it or its folder can be written by others, links followed.
-// Empty if it may be.
-std::string distrust(const std::filesystem::path&);
 
 // Whether the file holds the text as a C string, as every library does that compares labels with it. Nothing
 // of the library runs. True if that cannot be found out.
 bool holds_text(const PluginFile&, std::string_view text);
 
 // Reads folders, no libraries. An explicit folder (--plugin-dir, HALFTONE_PLUGIN_PATH) may shadow a bundled
-// id; in the user's folder that is a problem of the file, naming both. Files and folders that others may
-// write are passed over. Exit::usage if a folder of --plugin-dir does not exist.
+// id; in the user's folder that is a problem of the file, naming both. So it is if others may change the file
+// or a folder above it (os::distrust). Exit::usage if a folder of --plugin-dir does not exist.
 PluginListing find_plugins(const PluginFolders&);
 
 }  // namespace halftone

@@ -52,14 +52,19 @@ std::vector<std::string> SharedObject::exports(const std::filesystem::path& path
     }
 }
 
-SharedObject::SharedObject(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
+SharedObject::SharedObject(const std::filesystem::path& path, const std::filesystem::path& shown)
+    : state_(std::make_unique<State>()) {
     // The overload with an error code would lose the loader's message.
     try {
         state_->library.load(std::filesystem::absolute(path),
                              dll::load_mode::rtld_now | dll::load_mode::rtld_local);
     } catch (const dll::fs::system_error& problem) {
-        throw std::runtime_error("cannot be loaded: " +
-                                 text::printable(loader_message(problem.what()), 1000));
+        std::string message = loader_message(problem.what());
+        const std::string name = path.string();
+        for (size_t at = 0; !shown.empty() && (at = message.find(name, at)) != std::string::npos;
+             at += shown.string().size())
+            message.replace(at, name.size(), shown.string());
+        throw std::runtime_error("cannot be loaded: " + text::printable(message, 1000));
     }
 }
 

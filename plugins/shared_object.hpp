@@ -17,8 +17,8 @@ class SharedObject {
     static std::vector<std::string> exports(const std::filesystem::path&);
 
     // Opens it: every symbol is resolved now, none is lent to other libraries. The loader's own message if it
-    // cannot be.
-    explicit SharedObject(const std::filesystem::path&);
+    // cannot be, which calls the file `shown`.
+    explicit SharedObject(const std::filesystem::path&, const std::filesystem::path& shown = {});
     ~SharedObject();
     SharedObject(SharedObject&&) noexcept;
     SharedObject& operator=(SharedObject&&) noexcept;

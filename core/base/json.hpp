@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 // The one place that includes the JSON library. Members keep their order.
 #include <nlohmann/json.hpp>
 
@@ -7,10 +9,9 @@ namespace halftone {
 
 using Json = nlohmann::ordered_json;
 
-// As text for people and programs. File names need not be UTF-8: what is broken in them is replaced, not
-// thrown.
-inline std::string pretty(const Json& value) {
-    return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+// As text for people and programs, in many lines or in one. File names need not be UTF-8: what is broken in
+// them is replaced, not thrown. Characters that could steer a terminal are escaped.
+std::string pretty(const Json&);
+std::string in_one_line(const Json&);
 
 }  // namespace halftone

@@ -1,11 +1,12 @@
 #include "core/base/log.hpp"
 
-#include <algorithm>
 #include <cstdio>
+#include <fmt/format.h>
 #include <mutex>
 
 #include "core/base/json.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/base/utf8.hpp"
 
@@ -44,20 +45,8 @@ const char* level_color(Level level) {
     return "";
 }
 
-// A tensor's name or a plugin's message must not steer the terminal. Lines of a text stay lines.
-std::string harmless(std::string_view text) {
-    std::string out;
-    while (!text.empty()) {
-        const size_t end = std::min(text.find('\n'), text.size());
-        out += text::printable(text.substr(0, end), std::string::npos);
-        if (end < text.size()) out += '\n';
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return out;
-}
-
 std::string json_text(std::string_view text) {
-    return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
+    return in_one_line(Json(std::string(text)));
 }
 
 // The first `width` characters: a progress line that wraps could not be taken away.
@@ -103,10 +92,15 @@ const Log::Settings& Log::settings() const {
 }
 
 void Log::write(Level level, std::string_view text) {
+    write(level, text, {});
+}
+
+void Log::write(Level level, std::string_view text, std::string_view below) {
     if (level < state_->settings.least) return;
     if (state_->settings.style == Style::json) {
+        const std::string whole = below.empty() ? std::string(text) : fmt::format("{}\n{}", text, below);
         state_->print_line(std::string(R"({"level":")") + level_name(level) + R"(","text":)" +
-                           json_text(text) + "}");
+                           json_text(whole) + "}");
         return;
     }
     std::string line;
@@ -115,7 +109,9 @@ void Log::write(Level level, std::string_view text) {
         if (state_->settings.color) line = level_color(level) + line + "\x1b[0m";
         line += ' ';
     }
-    state_->print_line(line + harmless(text));
+    line += text::printable(text, std::string::npos);
+    if (!below.empty()) line += "\n" + text::printable_lines(text::indented_lines(below));
+    state_->print_line(line);
 }
 
 void Log::event(std::string_view name, std::string_view members) {

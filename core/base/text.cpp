@@ -14,12 +14,6 @@ namespace {
 
 constexpr std::string_view ellipsis = "\xe2\x80\xa6";
 
-// Characters that steer a terminal or turn the direction of writing could make a message say something else.
-bool unsafe(char32_t c) {
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200E && c <= 0x200F) ||
-           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
-}
-
 std::string escaped(const Utf8Step& step, std::string_view bytes) {
     if (!step.valid) return fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[0]));
     switch (step.character) {
@@ -32,7 +26,9 @@ std::string escaped(const Utf8Step& step, std::string_view bytes) {
         default:
             if (step.character < 0x100)
                 return fmt::format("\\x{:02x}", static_cast<unsigned>(step.character));
-            return fmt::format("\\u{:04x}", static_cast<unsigned>(step.character));
+            if (step.character < 0x10000)
+                return fmt::format("\\u{:04x}", static_cast<unsigned>(step.character));
+            return fmt::format("\\U{:08x}", static_cast<unsigned>(step.character));
     }
 }
 
@@ -124,7 +120,7 @@ std::string printable(std::string_view text, size_t limit) {
         const Utf8Step step = utf8_step(text);
         const std::string_view bytes = text.substr(0, step.bytes);
         text.remove_prefix(step.bytes);
-        const bool plain = step.valid && !unsafe(step.character);
+        const bool plain = step.valid && !is_deceptive(step.character);
         out += plain ? std::string(bytes) : escaped(step, bytes);
         if (out.size() + ellipsis.size() <= limit) room_for_ellipsis = out.size();
         if (out.size() > limit) {
@@ -252,8 +248,9 @@ std::string toml_quoted(std::string_view text) {
             out += "\\n";
         } else if (step.character == '\t') {
             out += "\\t";
-        } else if (step.character < 0x20 || step.character == 0x7F) {
-            out += fmt::format("\\u{:04X}", static_cast<unsigned>(step.character));
+        } else if (is_deceptive(step.character)) {
+            const auto number = static_cast<unsigned>(step.character);
+            out += number < 0x10000 ? fmt::format("\\u{:04X}", number) : fmt::format("\\U{:08X}", number);
         } else {
             out += bytes;
         }

@@ -15,4 +15,9 @@ struct Utf8Step {
 // Of a text that is not empty. Overlong forms, surrogates and numbers beyond U+10FFFF are no characters.
 Utf8Step utf8_step(std::string_view);
 
+// Whether a character can make a text look like another one: control characters, marks that turn the
+// direction of writing, characters without width or shape, tags, and numbers that Unicode gives to no
+// character.
+bool is_deceptive(char32_t);
+
 }  // namespace halftone

@@ -18,9 +18,11 @@ namespace halftone::cli {
 struct Context {
     Log& log;
     std::ostream& out;
-    bool terminal = false;                                // `out` is a terminal
-    int width = 0;                                        // its width; 0 if unknown
-    std::function<std::shared_ptr<Registry>()> registry;  // found when first asked for
+    bool terminal = false;  // `out` is a terminal
+    int width = 0;          // its width; 0 if unknown
+    // The plugins, found when asked for. To be used: Exit::plugin if a folder of them cannot be read. To be
+    // listed.
+    std::function<std::shared_ptr<Registry>()> registry, listed_registry = {};
 };
 
 struct Command {

@@ -51,8 +51,8 @@ std::string formats_before(const Plan& plan) {
             ++layers[planned.stored ? planned.stored->shown : "8-bit floating point without a scale"];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
-        parts.push_back(
-            fmt::format("{} {} {}", text::plural(count, "layer"), count == 1 ? "was" : "were", shown));
+        parts.push_back(fmt::format("{} {} {}", text::plural(count, "layer"), count == 1 ? "was" : "were",
+                                    text::printable(shown)));
     return text::join(parts, ", ");
 }
 
@@ -82,7 +82,7 @@ int dequantize(Context& context, const Arguments& arguments) {
                 << fmt::format("{} -> {} in {}\n", text::bytes(plan.totals.bytes_before),
                                text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started));
     for (const std::filesystem::path& path : output->paths())
-        context.out << "wrote " << os::utf8(path) << "\n";
+        context.out << "wrote " << text::printable(os::utf8(path), std::string::npos) << "\n";
     return static_cast<int>(Exit::done);
 }
 

@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/checkpoint/quantized.hpp"
@@ -154,8 +155,7 @@ void print_json(std::ostream& out, const Inspection& found) {
     whole["metadata"] = json(found.checkpoint.metadata());
     whole["remarks"] = found.checkpoint.remarks();
     whole["tensors"] = tensors_json(found);
-    // ASCII alone, so that no name can steer a terminal.
-    out << whole.dump(2, ' ', true, Json::error_handler_t::replace) << "\n";
+    out << pretty(whole);
 }
 
 // ------------------------------------------------------------------------------------------------ text
@@ -275,12 +275,7 @@ void print_text(Context& context, const Inspection& found, bool whole_metadata) 
 int print_recipe(Context& context, const Checkpoint& checkpoint) {
     for (const auto& [key, value] : checkpoint.metadata()) {
         if (key != recipe_key) continue;
-        if (!context.terminal) {
-            context.out << value;  // as it is, so that it can be run again
-            return 0;
-        }
-        for (const std::string& line : text::split(without_last_newline(value), '\n'))
-            context.out << harmless(line) << "\n";
+        context.out << text::toml_printable(value);
         return 0;
     }
     throw Error(Exit::input, os::utf8(checkpoint.path()), "there is no recipe in it",

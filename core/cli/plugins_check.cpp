@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/text.hpp"
 #include "core/report/table.hpp"
 #include "plugins/conformance/conformance.hpp"
 
@@ -43,7 +44,7 @@ void print_json(Context& context, const PluginLibrary& library, const Report& re
 
 void print_text(Context& context, const PluginLibrary& library, const Report& report, uint64_t seed) {
     context.out << fmt::format("{} {}, {}\n\n", library.name(), library.descriptor().version,
-                               os::utf8(library.file().path));
+                               text::printable(os::utf8(library.file().path), std::string::npos));
     TextTable table;
     table.columns = {{"check"}, {"promise"}, {"outcome"}, {"cases", true}};
     table.elastic = 1;
@@ -53,9 +54,10 @@ void print_text(Context& context, const PluginLibrary& library, const Report& re
     context.out << table.text(context.terminal ? context.width : 0) << "\n";
     for (const Result& result : report.results)
         if (result.outcome == Outcome::failed)
-            context.out << fmt::format("{}: {}\n", result.check, result.detail);
+            context.out << fmt::format("{}: {}\n", result.check,
+                                       text::printable(result.detail, std::string::npos));
     for (const std::string& remark : report.remarks)
-        context.out << fmt::format("note: {}\n", remark);
+        context.out << fmt::format("note: {}\n", text::printable(remark, std::string::npos));
     const auto failed = std::ranges::count(report.results, Outcome::failed, &Result::outcome);
     context.out << (report.passed() ? fmt::format("passed, with {} matrices", report.matrices)
                                     : fmt::format("{} of {} checks failed, with {} matrices", failed,

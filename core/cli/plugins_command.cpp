@@ -24,6 +24,11 @@ struct Listed {
     std::string version, summary, problem;
 };
 
+// What plugins say of themselves.
+std::string harmless(std::string_view text) {
+    return text::printable(text, std::string::npos);
+}
+
 std::vector<Listed> listed(Registry& registry) {
     std::vector<Listed> result;
     for (const PluginFile& file : registry.listing().files) {
@@ -62,6 +67,7 @@ int list(Context& context, Registry& registry, bool json) {
             whole["plugins"].push_back(std::move(row));
         }
         whole["skipped"] = registry.listing().skipped;
+        whole["unread"] = registry.listing().unread;
         whole["folders"] = Json::array();
         for (const auto& folder : registry.folders().in_order())
             whole["folders"].push_back(os::utf8(folder));
@@ -78,6 +84,8 @@ int list(Context& context, Registry& registry, bool json) {
     context.out << table.text(context.terminal ? context.width : 0);
     for (const std::string& skipped : registry.listing().skipped)
         context.log.warning("passed over " + skipped);
+    for (const std::string& folder : registry.listing().unread)
+        context.log.warning(folder);
     return 0;
 }
 
@@ -170,12 +178,14 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
         return 0;
     }
     context.out << fmt::format("{} '{}' {} ({})\n{}\n{}\n", kind_name(plugin.kind), plugin.id, plugin.version,
-                               plugin.license, plugin.summary, os::utf8(library->file().path));
+                               harmless(plugin.license), harmless(plugin.summary),
+                               harmless(os::utf8(library->file().path)));
     for (const Device::Info& device : found.devices)
-        context.out << fmt::format("\nfound: {}, {:.1f} GiB of memory, {:.1f} GiB free\n", device.name,
+        context.out << fmt::format("\nfound: {}, {:.1f} GiB of memory, {:.1f} GiB free\n",
+                                   harmless(device.name),
                                    static_cast<double>(device.memory_bytes) / (1u << 30),
                                    static_cast<double>(device.free_bytes) / (1u << 30));
-    if (!found.problem.empty()) context.out << "\ncannot be used here: " << found.problem << "\n";
+    if (!found.problem.empty()) context.out << "\ncannot be used here: " << harmless(found.problem) << "\n";
     if (library->options().size() > 0) {
         TextTable table;
         table.columns = {{"option"}, {"type"}, {"default"}, {"range"}, {"meaning"}};
@@ -201,7 +211,8 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
 
 int plugins(Context& context, const Arguments& arguments) {
     const std::string what = arguments.text("list|info|check");
-    const std::shared_ptr<Registry> registry = context.registry();
+    const std::shared_ptr<Registry> registry =
+        what == "list" ? context.listed_registry() : context.registry();
     const bool json = arguments.has("json");
     if (what != "check" && arguments.has("seed"))
         throw Error(Exit::usage, "", "--seed is for 'halftone plugins check'");

@@ -1,16 +1,21 @@
 #include "core/cli/program.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <new>
 #include <optional>
+#include <system_error>
 
 #include <halftone/abi.h>
 
 #include "core/base/cpu.hpp"
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/os/memory.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
 #include "core/cli/check_command.hpp"
@@ -140,15 +145,22 @@ std::vector<Command> commands() {
             {"help", "this, or the help of a command", "usage: halftone help [COMMAND]\n", print_help}};
 }
 
-int run_command_line(const Shared& shared, Log& log) {
+int run_command_line(const Shared& shared, Log& log, std::ostream& out) {
+    const auto registry = [&] {
+        return std::make_shared<Registry>(PluginFolders::standard(shared.plugin_folders),
+                                          std::make_shared<PluginHost>(log, cpu::level()));
+    };
+    const auto complete_registry = [&] {
+        auto all = registry();
+        all->require_all_folders();
+        return all;
+    };
     Context context{.log = log,
-                    .out = std::cout,
+                    .out = out,
                     .terminal = os::is_terminal(1),
                     .width = os::terminal_width(1),
-                    .registry = [&] {
-                        return std::make_shared<Registry>(PluginFolders::standard(shared.plugin_folders),
-                                                          std::make_shared<PluginHost>(log, cpu::level()));
-                    }};
+                    .registry = complete_registry,
+                    .listed_registry = registry};
     std::vector<std::string> rest = shared.rest;
     if (rest.empty() || rest[0] == "--help" || rest[0] == "-h")
         return print_help(context, {}), static_cast<int>(rest.empty() ? Exit::usage : Exit::done);
@@ -161,27 +173,57 @@ int run_command_line(const Shared& shared, Log& log) {
 }
 
 void print_error(Log& log, const Error& error) {
-    log.error(error.advice().empty() ? error.what() : std::string(error.what()) + "\n  " + error.advice());
+    log.error(error.what(), error.advice());
+}
+
+constexpr const char *out_of_memory = "out of memory", *need_less = "lower [run] memory or threads";
+
+// A thread that cannot be started is memory that was refused: its stack. The task scheduler says so in words
+// alone.
+bool is_refused_memory(const std::exception& problem) {
+    if (dynamic_cast<const std::bad_alloc*>(&problem)) return true;
+    if (const auto* const error = dynamic_cast<const std::system_error*>(&problem))
+        return error->code() == std::errc::resource_unavailable_try_again ||
+               error->code() == std::errc::not_enough_memory;
+    return std::string_view(problem.what()).starts_with("pthread_create has failed");
+}
+
+// Where an exception cannot be caught, in a thread of the scheduler or where there is no memory for a
+// message. What is not about memory is a bug, and ends as one.
+void on_terminate() {
+    if (const std::exception_ptr problem = std::current_exception()) {
+        try {
+            std::rethrow_exception(problem);
+        } catch (const std::exception& refused) {
+            if (is_refused_memory(refused))
+                os::end_at_once(Exit::space, "error: out of memory\n  lower [run] memory or threads\n");
+        } catch (...) {
+        }
+    }
+    std::abort();
 }
 
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
+    std::set_terminate(on_terminate);
     Log early({.style = Log::Style::human, .least = Level::info, .color = false});
     try {
         const Shared shared = parse_shared(arguments);
         Log log(shared.log);
         try {
-            const int code = run_command_line(shared, log);
-            if (!std::cout.flush()) fail(Exit::failed, "standard output", "could not be written completely");
+            PrintableStream out(std::cout);
+            const int code = run_command_line(shared, log, out);
+            if (!out.flush()) fail(Exit::failed, "standard output", "could not be written completely");
             return code;
         } catch (const Error& error) {
             print_error(log, error);
             return static_cast<int>(error.code());
-        } catch (const std::bad_alloc&) {
-            print_error(log, Error(Exit::space, "", "out of memory", "lower [run] memory or threads"));
-            return static_cast<int>(Exit::space);
         } catch (const std::exception& problem) {
+            if (is_refused_memory(problem)) {
+                log.error(out_of_memory, need_less);
+                return static_cast<int>(Exit::space);
+            }
             print_error(log, Error(Exit::failed, "", problem.what()));
             return static_cast<int>(Exit::failed);
         }

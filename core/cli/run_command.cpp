@@ -176,9 +176,8 @@ Verification read_back(Context& context, const Plan& plan, const Output& output,
 void refuse_findings(const Plan& plan, const Verification& verification) {
     if (verification.findings.empty()) return;
     throw Error(Exit::failed, os::utf8(plan.pipeline.output.path),
-                fmt::format("what was read back is not what it should be, and nothing was written under this "
-                            "name:\n{}",
-                            findings_text(verification.findings)));
+                "what was read back is not what it should be, and nothing was written under this name",
+                findings_text(verification.findings));
 }
 
 int plan(Context& context, const Arguments& arguments) {
@@ -224,7 +223,7 @@ int run(Context& context, const Arguments& arguments) {
         verification = read_back(context, plan, *output, *registry, workers, show);
         refuse_findings(plan, *verification);
         for (const Finding& remark : verification->remarks)
-            context.log.warning(text::printable(remark.where) + ": " + remark.what);
+            context.log.warning(remark.where + ": " + remark.what);
     }
     output->commit();
     tell_what_the_cpu_did(context, outcome.learned);
@@ -244,7 +243,7 @@ int run(Context& context, const Arguments& arguments) {
     else if (context.log.settings().least <= Level::info) {
         context.out << run_summary(plan, figures);
         for (const std::filesystem::path& path : output->paths())
-            context.out << "wrote " << os::utf8(path) << "\n";
+            context.out << "wrote " << text::printable(os::utf8(path), std::string::npos) << "\n";
     }
     return static_cast<int>(Exit::done);
 }

@@ -198,11 +198,9 @@ DeviceChoice choose_device(Registry& registry, const std::string& asked, const s
     std::vector<std::string> reasons;
     for (const std::string& id : registry.ids(HT_KIND_DEVICE)) {
         try {
-            return {Device::open(registry.library(HT_KIND_DEVICE, id), 0), ""};
-        } catch (const DeviceFailure& failure) {
+            return {Device::open(registry.library(HT_KIND_DEVICE, id, where), 0), ""};
+        } catch (const DeviceFailure& failure) {  // a machine without such a device
             reasons.push_back(id + ": " + failure.what());
-        } catch (const Error& error) {
-            reasons.push_back(id + ": " + error.problem());
         }
     }
     return {nullptr, reasons.empty() ? "no device plugin is installed" : text::join(reasons, "; ")};

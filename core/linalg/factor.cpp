@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "core/linalg/blas_call.hpp"
 #include "core/linalg/gemm.hpp"
 #include "core/linalg/tiles.hpp"
 
@@ -40,6 +41,7 @@ bool cholesky_step(Matrix& x, SquareMatrix g, double shift) {
 // Householder reflections, for what Cholesky cannot take. To LAPACK, whose matrices lie column by column, x
 // is its own transpose.
 void reflect(Matrix& x) {
+    const BlasCall call;
     const int n = whole(x.cols()), m = whole(x.rows());
     std::vector<float> tau(x.cols());
     float best = 0;
@@ -105,6 +107,7 @@ Matrix to_float(const SquareMatrix& m) {
 }
 
 bool cholesky(SquareMatrix& a) {
+    const BlasCall call;
     const int n = whole(a.n);
     int info = 0;
     dpotrf_("U", &n, a.at.data(), &n, &info);  // the upper triangle column by column: our lower, row by row
@@ -115,6 +118,7 @@ bool cholesky(SquareMatrix& a) {
 }
 
 void invert_lower(SquareMatrix& lower) {
+    const BlasCall call;
     const int n = whole(lower.n);
     int info = 0;
     dtrtri_("U", "N", &n, lower.at.data(), &n, &info);
@@ -122,6 +126,7 @@ void invert_lower(SquareMatrix& lower) {
 }
 
 std::vector<double> eigen(SquareMatrix& a) {
+    const BlasCall call;
     const int n = whole(a.n);
     std::vector<double> values(a.n);
     double best = 0;

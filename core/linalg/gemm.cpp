@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/linalg/blas_call.hpp"
 #include "core/linalg/tiles.hpp"
 
 namespace halftone {
@@ -28,12 +29,6 @@ ConstMatrixView some_cols(ConstMatrixView m, Op op, uint64_t from, uint64_t n) {
     return op == Op::plain ? m.block(0, from, m.rows, n) : m.block(from, 0, n, m.cols);
 }
 
-// The library's own threads would choose another split, and other bits, for another number of threads.
-void use_one_thread() {
-    static const bool done = (openblas_set_num_threads(1), true);
-    static_cast<void>(done);
-}
-
 blasint length(uint64_t n) {
     return static_cast<blasint>(n);
 }
@@ -42,8 +37,8 @@ blasint length(uint64_t n) {
 
 void gemm_tile(float alpha, ConstMatrixView a, Op op_a, ConstMatrixView b, Op op_b, float beta,
                MatrixView c) {
-    use_one_thread();
     if (c.rows == 0 || c.cols == 0) return;
+    const BlasCall call;
     cblas_sgemm(CblasRowMajor, transposed(op_a), transposed(op_b), length(c.rows), length(c.cols),
                 length(cols_of(a, op_a)), alpha, a.at, length(a.stride), b.at, length(b.stride), beta, c.at,
                 length(c.stride));

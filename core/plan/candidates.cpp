@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.hpp"
+#include "core/base/text.hpp"
 
 namespace halftone {
 namespace {
@@ -31,7 +32,7 @@ void Candidates::open(Candidate& candidate) {
             candidate.labels.push_back(label.label);
     } catch (const Error& error) {  // another one may know the layer
         candidate.format = nullptr;
-        candidate.problem = error.what();
+        candidate.problem = text::printable(error.what(), std::string::npos);
     }
 }
 

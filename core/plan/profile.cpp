@@ -60,8 +60,12 @@ Profiles Profiles::choose(const Pipeline::ModelChoice& choice, const Checkpoint&
             Score score = model->score(facts);
             candidates.push_back({std::move(model), std::move(score)});
         } catch (const Error& error) {
-            if (!automatic) throw;
-            warnings.push_back(fmt::format("profile '{}' is not considered: {}", id, error.what()));
+            if (!automatic || error.code() != Exit::plugin) throw;
+            // It might be the one that knows this model: without it other layers would be quantized.
+            throw Error(
+                Exit::plugin, error.where(), error.problem(),
+                "every profile is asked whether it knows the model; repair or remove this one, or name "
+                "yours with [model] profile");
         }
     }
 

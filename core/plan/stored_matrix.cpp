@@ -241,7 +241,8 @@ struct Recognition::State {
 
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer& layer) {
         if (!layer.problem.empty())
-            throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
+            throw Error(Exit::input, layer.name, layer.problem,
+                        "evidence: " + text::printable(layer.evidence));
         find_file_markers();
         const FoundLayer found = found_layer(layer);
         try {

@@ -23,6 +23,11 @@ std::string_view name(Action action) {
     return "";
 }
 
+// Reasons of rules, of plugins and of profiles come from strangers' files.
+std::string harmless(const std::string& text) {
+    return text::printable(text, std::string::npos);
+}
+
 const Tensor& source_of(const Plan& plan, const PlannedTensor& planned) {
     return plan.checkpoint->tensors()[planned.source];
 }
@@ -54,7 +59,7 @@ std::string totals_text(const Plan& plan) {
                             8.0 * static_cast<double>(totals.quantized_after) /
                                 static_cast<double>(totals.elements_quantized));
     for (const auto& [remark, count] : totals.remarks)
-        text += fmt::format("{} {}\n", text::plural(count, "matrix", "matrices"), remark);
+        text += fmt::format("{} {}\n", text::plural(count, "matrix", "matrices"), harmless(remark));
     if (!totals.kept_by_reason.empty()) text += "kept: " + commonest_reasons(plan, 8) + "\n";
     if (totals.bf16_would_save)
         text += fmt::format("[output] kept = \"bf16\" would save {}\n", text::bytes(totals.bf16_would_save));
@@ -74,7 +79,7 @@ std::string commonest_reasons(const Plan& plan, size_t limit) {
     std::vector<std::string> parts;
     const auto& reasons = plan.totals.kept_by_reason;
     for (size_t i = 0; i < std::min(limit, reasons.size()); ++i)
-        parts.push_back(fmt::format("{} {}", text::grouped(reasons[i].second), reasons[i].first));
+        parts.push_back(fmt::format("{} {}", text::grouped(reasons[i].second), harmless(reasons[i].first)));
     if (reasons.size() > limit) parts.push_back(fmt::format("{} other reasons", reasons.size() - limit));
     return text::join(parts, "; ");
 }
@@ -89,8 +94,8 @@ std::string plan_table(const Plan& plan, const TableSettings& settings) {
             as = planned.format;
         else if (planned.action == Action::cast)
             as = dtype::name(planned.outputs.front().dtype);
-        table.rows.push_back({text::printable(source.name), std::string(dtype::name(source.dtype)),
-                              to_string(source.shape), std::string(name(planned.action)), as,
+        table.rows.push_back({source.name, std::string(dtype::name(source.dtype)), to_string(source.shape),
+                              std::string(name(planned.action)), as,
                               planned.action == Action::remove ? "-" : text::bytes(stored_bytes(planned)),
                               planned.reason});
     }
@@ -98,7 +103,7 @@ std::string plan_table(const Plan& plan, const TableSettings& settings) {
 }
 
 std::string plan_overview(const Plan& plan) {
-    return fmt::format("profile: {}\n", plan.profile) + totals_text(plan);
+    return fmt::format("profile: {}\n", harmless(plan.profile)) + totals_text(plan);
 }
 
 Json plan_json(const Plan& plan) {

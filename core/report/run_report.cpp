@@ -41,7 +41,7 @@ std::string run_summary(const Plan& plan, const RunFigures& figures) {
     if (!figures.outcome.learned.empty()) text += learned_line(figures.outcome.learned);
     for (const auto& [reason, count] : figures.outcome.rounded_on_cpu)
         text += fmt::format("the CPU rounded {} to nearest, since {}\n",
-                            text::plural(count, "matrix", "matrices"), reason);
+                            text::plural(count, "matrix", "matrices"), text::printable(reason, 300));
     if (figures.verification) text += "read back: " + verify_summary(*figures.verification);
     text += fmt::format("took {} on {} threads, {:.2f} GB/s", text::duration(figures.seconds),
                         figures.threads, gigabytes_per_second(plan, figures.seconds));

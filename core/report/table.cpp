@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/base/text.hpp"
+
 namespace halftone {
 namespace {
 
@@ -25,6 +27,14 @@ std::string padded(const std::string& text, size_t width, bool right) {
 }  // namespace
 
 std::string TextTable::text(int width) const {
+    TextTable shown = *this;  // cells hold names from files
+    for (auto& row : shown.rows)
+        for (std::string& cell : row)
+            cell = text::printable(cell, std::string::npos);
+    return shown.text_of_printable(width);
+}
+
+std::string TextTable::text_of_printable(int width) const {
     std::vector<size_t> widths;
     for (const Column& column : columns)
         widths.push_back(shown_width(column.title));

@@ -6,7 +6,7 @@
 namespace halftone {
 
 // A table of text: columns as wide as they need; if a width is given and exceeded, the `elastic` column is
-// cut in the middle, where tensor names say least.
+// cut in the middle, where tensor names say least. Whatever a cell contains, it stays on its line.
 struct TextTable {
     struct Column {
         std::string title;
@@ -17,6 +17,9 @@ struct TextTable {
     size_t elastic = 0;
 
     std::string text(int width) const;
+
+  private:
+    std::string text_of_printable(int width) const;
 };
 
 }  // namespace halftone

@@ -20,7 +20,7 @@ std::string listed_formats(const Verification& verification) {
         ++layers[layer.shown];
     std::vector<std::string> parts;
     for (const auto& [shown, count] : layers)
-        parts.push_back(fmt::format("{} {}", text::grouped(count), shown));
+        parts.push_back(fmt::format("{} {}", text::grouped(count), text::printable(shown)));
     return text::join(parts, ", ");
 }
 
@@ -69,9 +69,10 @@ std::string findings_text(const std::vector<Finding>& findings) {
         // Its first line, and what there is to say below it.
         const size_t end = std::min(what.find('\n'), what.size());
         text +=
-            "  " + (where[0].empty() ? "" : text::printable(where[0]) + ": ") + what.substr(0, end) + "\n";
+            "  " + (where[0].empty() ? "" : text::printable(where[0]) + ": ") +
+            text::printable(what.substr(0, end), std::string::npos) + "\n";
         for (const std::string& line : text::split(std::string_view(what).substr(end), '\n'))
-            if (!line.empty()) text += "    " + line + "\n";
+            if (!line.empty()) text += "    " + text::printable(line, std::string::npos) + "\n";
         if (where.size() == 1) continue;
         std::vector<std::string> more;
         for (size_t k = 1; k < std::min(where.size(), 1 + most_named); ++k)

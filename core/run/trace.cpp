@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/base/os/file.hpp"
 
 namespace halftone {
@@ -35,7 +36,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& tensor,
     for (const TraceRow& row : rows) {
         file << fmt::format("{{\"iteration\": {}", iteration++);
         for (const auto& [name, value] : row)
-            file << fmt::format(", \"{}\": {}", name, json_value(name, value));
+            file << fmt::format(", {}: {}", in_one_line(Json(name)), json_value(name, value));
         file << "}\n";
     }
     if (!file.flush()) fail(Exit::failed, os::utf8(path), "the trace could not be written");

@@ -4,14 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 
 #include "core/base/error.hpp"
 
@@ -67,26 +64,6 @@ constexpr size_t largest_transfer = size_t{1} << 30;
 
 const char* folder_or_here(const std::filesystem::path& folder) {
     return folder.empty() ? "." : folder.c_str();
-}
-
-// A group that stands for one user, as most distributions give to everybody: its write bit lets nobody else
-// in.
-bool is_group_of_one(gid_t group, uid_t owner) {
-    std::vector<char> user_text(16384), group_text(16384);
-    passwd user{};
-    passwd* found_user = nullptr;
-    if (::getpwuid_r(owner, &user, user_text.data(), user_text.size(), &found_user) != 0 || !found_user)
-        return false;
-    struct group members {};
-    struct group* found_group = nullptr;
-    if (::getgrgid_r(group, &members, group_text.data(), group_text.size(), &found_group) != 0 ||
-        !found_group)
-        return false;
-    const std::string name = user.pw_name;
-    if (user.pw_gid != group || name != members.gr_name) return false;
-    for (char** member = members.gr_mem; *member; ++member)
-        if (name != *member) return false;
-    return true;
 }
 
 }  // namespace
@@ -253,14 +230,6 @@ void sync_folder(const std::filesystem::path& folder) {
     // Some file systems cannot sync a folder; they keep names in their own way.
     if (result != 0 && error != EINVAL && error != EROFS && error != EOPNOTSUPP)
         refuse(folder, "bring the folder to the disk", error, Exit::failed);
-}
-
-bool writable_by_others(const std::filesystem::path& path) {
-    struct stat status {};
-    if (::stat(path.c_str(), &status) != 0) refuse(path, "look at the file", errno, Exit::failed);
-    if (status.st_uid != 0 && status.st_uid != ::geteuid()) return true;
-    if (status.st_mode & S_IWOTH) return true;
-    return (status.st_mode & S_IWGRP) && !is_group_of_one(status.st_gid, status.st_uid);
 }
 
 }  // namespace halftone::os

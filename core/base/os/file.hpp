@@ -52,7 +52,4 @@ void rename_if_absent(const std::filesystem::path& from,
                       const std::filesystem::path& to);  // atomic, never replaces
 void sync_folder(const std::filesystem::path& folder);
 
-// May someone other than the owner of the process or root write here? Then code must not be loaded from it.
-bool writable_by_others(const std::filesystem::path&);
-
 }  // namespace halftone::os

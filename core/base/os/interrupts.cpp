@@ -1,9 +1,11 @@
 #include <atomic>
 #include <csignal>
+#include <cstring>
 #include <memory>
 #include <unistd.h>
 
 #include "core/base/error.hpp"
+#include "core/base/os/memory.hpp"
 #include "core/base/os/process.hpp"
 
 namespace halftone::os {
@@ -33,11 +35,15 @@ Unfinished* find(const std::string& path) {
     return nullptr;
 }
 
-// Only what POSIX allows inside a signal handler.
-extern "C" void on_interrupt(int) {
-    if (signals_seen.fetch_add(1) == 0) return;
+// This and the next: only what POSIX allows inside a signal handler.
+void remove_unfinished() {
     for (Unfinished* entry = unfinished.load(); entry; entry = entry->next)
         if (entry->armed.load()) ::unlink(entry->path.c_str());
+}
+
+extern "C" void on_interrupt(int) {
+    if (signals_seen.fetch_add(1) == 0) return;
+    remove_unfinished();
     ::_exit(static_cast<int>(Exit::interrupted));
 }
 
@@ -55,6 +61,13 @@ void catch_interrupts() {
         if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler == SIG_IGN) continue;
         ::sigaction(signal, &action, nullptr);
     }
+}
+
+void end_at_once(Exit code, const char* message) {
+    remove_unfinished();
+    // Whether it could be written makes no difference any more.
+    static_cast<void>(!::write(STDERR_FILENO, message, std::strlen(message)));
+    ::_exit(static_cast<int>(code));
 }
 
 bool interrupted() {

@@ -187,38 +187,6 @@ TEST_F(FileTest, SyncsFolders) {
     EXPECT_GT(free_space(""), 0u);
 }
 
-TEST_F(FileTest, SeesWhoMayWrite) {
-    const fs::path file = folder.write("a", "x");
-    const auto with_mode = [&](mode_t mode) {
-        EXPECT_EQ(::chmod(file.c_str(), mode), 0);
-        return writable_by_others(file);
-    };
-    EXPECT_FALSE(with_mode(0644));
-    EXPECT_FALSE(with_mode(0755));
-    EXPECT_TRUE(with_mode(0646));
-    EXPECT_TRUE(with_mode(0777));
-    EXPECT_FALSE(writable_by_others("/"));
-    EXPECT_EQ(error_of([&] { writable_by_others(at("none")); }).code(), Exit::failed);
-
-    ASSERT_EQ(::chmod(file.c_str(), 0644), 0);
-    fs::create_symlink(file, at("link"));  // links themselves have mode 777
-    EXPECT_FALSE(writable_by_others(at("link")));
-    fs::create_directory(at("sticky"));
-    ASSERT_EQ(::chmod(at("sticky").c_str(), 01777), 0);
-    EXPECT_TRUE(writable_by_others(at("sticky")));
-}
-
-TEST_F(FileTest, TrustsNoOtherOwnerAndNoSharedGroup) {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
-    const fs::path file = folder.write("a", "x");
-    ASSERT_EQ(::chown(file.c_str(), 12345, 0), 0);
-    EXPECT_TRUE(writable_by_others(file));
-    ASSERT_EQ(::chown(file.c_str(), 0, 54321), 0);
-    EXPECT_FALSE(writable_by_others(file));
-    ASSERT_EQ(::chmod(file.c_str(), 0664), 0);
-    EXPECT_TRUE(writable_by_others(file));
-}
-
 TEST(Utf8OfAPath, IsThePathAsItIs) {
     EXPECT_EQ(utf8("a/é漢.safetensors"), "a/é漢.safetensors");
 }

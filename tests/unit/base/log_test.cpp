@@ -57,9 +57,14 @@ TEST(HumanLog, ColorsOnlyTheLevel) {
     EXPECT_EQ(lines_of({.color = true}, [](Log& log) { log.info("fine"); }), "fine\n");
 }
 
-TEST(HumanLog, KeepsLinesButNoControlCharacters) {
-    EXPECT_EQ(lines_of({}, [](Log& log) { log.info("one\ntwo\x1b]0;title\x07\xFF"); }),
-              "one\ntwo\\x1b]0;title\\x07\\xff\n");
+TEST(HumanLog, IsOneLineWhateverATextContains) {
+    EXPECT_EQ(lines_of({}, [](Log& log) { log.warning("one\nerror: forged\x1b]0;title\x07\xFF\u202E"); }),
+              "warning: one\\nerror: forged\\x1b]0;title\\x07\\xff\\u202e\n");
+}
+
+TEST(HumanLog, IndentsWhatStandsBelow) {
+    EXPECT_EQ(lines_of({}, [](Log& log) { log.error("bad", "do this\nerror: forged\x1b"); }),
+              "error: bad\n  do this\n  error: forged\\x1b\n");
 }
 
 TEST(HumanLog, WritesNoEvents) {
@@ -78,6 +83,11 @@ TEST(JsonLog, WritesOneObjectPerLine) {
               "{\"level\":\"warning\",\"text\":\"say \\\"no\\\"\\n\"}\n"
               "{\"event\":\"done\",\"tensors\":3}\n"
               "{\"event\":\"start\"}\n");
+}
+
+TEST(JsonLog, EscapesWhatCouldSteerATerminal) {
+    EXPECT_EQ(lines_of({.style = json}, [](Log& log) { log.error("\u009B\u202E\x7F", "advice"); }),
+              "{\"level\":\"error\",\"text\":\"\\u009b\\u202e\\u007f\\nadvice\"}\n");
 }
 
 TEST(JsonLog, IsValidForAnyBytes) {

@@ -208,13 +208,13 @@ TEST(Inspect, CutsLongMetadataUnlessAskedForAll) {
     EXPECT_EQ(inspect_json({path})["metadata"]["long"], value);
 }
 
-TEST(Inspect, PrintsTheRecipeAsItIs) {
+TEST(Inspect, PrintsTheRecipeWithTheSameMeaning) {
     const TemporaryFolder folder;
     const std::string recipe = "[quantize]\nformat = \"keep\"  # \x01 é\n\n";
     const std::string path = write(folder.path() / "m", plain_tensors(), {{"halftone.recipe", recipe}});
-    EXPECT_EQ(inspect({path, "--recipe"}).out, recipe);
-    // A terminal gets nothing that could steer it.
-    EXPECT_EQ(inspect({path, "--recipe"}, 80).out, "[quantize]\nformat = \"keep\"  # \\x01 é\n\n");
+    const std::string shown = "[quantize]\nformat = \"keep\"  # \\u0001 é\n\n";
+    EXPECT_EQ(inspect({path, "--recipe"}).out, shown);
+    EXPECT_EQ(inspect({path, "--recipe"}, 80).out, shown) << "on a terminal";
 
     const Ran without = inspect({write(folder.path() / "n", plain_tensors()), "--recipe"});
     EXPECT_EQ(without.code, 3);

@@ -52,6 +52,15 @@ TEST(Library, ASoundOneLoads) {
     EXPECT_NE(library->culprit().find(file_name("sound")), std::string::npos);
 }
 
+TEST(Library, FindsWhatIsBesideIt) {
+    EXPECT_EQ(load("needs-neighbour")->name(), "format 'needs-neighbour'");
+}
+
+TEST(Library, IsNamedAsTheUserKnowsIt) {
+    const std::string message = failure(Exit::plugin, [] { load("undefined-symbol"); });
+    EXPECT_EQ(message.find("/proc/"), std::string::npos) << message;
+}
+
 TEST(Library, AnotherAbiIsSeenBeforeAnythingOfItRuns) {
     const Trace trace;
     expect_refused("newer-abi", {"made for ABI 2", "speaks ABI 1"});

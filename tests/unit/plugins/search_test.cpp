@@ -72,8 +72,6 @@ TEST(Search, PassesOverWhatIsNoPluginAndSaysWhy) {
     temp.file(library("format-UPPER"));
     temp.file(library("format-"));
     temp.file(library("format-keep"));
-    temp.folder(library("format-folder"));
-    fs::create_symlink(temp.path() / "nowhere", temp.path() / library("format-dangling"));
     const PluginListing listing =
         find_plugins({.extra = {temp.path()}, .environment = {}, .user = {}, .bundled = {}});
     EXPECT_TRUE(listing.files.empty());
@@ -82,9 +80,45 @@ TEST(Search, PassesOverWhatIsNoPluginAndSaysWhy) {
     EXPECT_TRUE(is_noted(listing, library("format-UPPER"), "'UPPER' is no plugin id"));
     EXPECT_TRUE(is_noted(listing, library("format-"), "'' is no plugin id"));
     EXPECT_TRUE(is_noted(listing, library("format-keep"), "word of the pipeline"));
-    EXPECT_TRUE(is_noted(listing, library("format-folder"), "not a regular file"));
-    EXPECT_TRUE(is_noted(listing, library("format-dangling"), "not a regular file"));
-    EXPECT_EQ(listing.skipped.size(), 7u);
+    EXPECT_EQ(listing.skipped.size(), 5u);
+}
+
+bool has_problem(const PluginListing& listing, const std::string& id, const std::string& reason) {
+    const PluginFile* const file = find(listing, HT_KIND_FORMAT, id);
+    return file && file->problem.find(reason) != std::string::npos;
+}
+
+TEST(Search, KeepsTheNameOfWhatCannotBeUsed) {
+    const TempFolder temp;
+    temp.folder(library("format-folder"));
+    fs::create_symlink(temp.path() / "nowhere", temp.path() / library("format-dangling"));
+    temp.file("bundled/" + library("format-dangling"));
+    const PluginFolders folders{
+        .extra = {temp.path()}, .environment = {}, .user = {}, .bundled = temp.path() / "bundled"};
+    const PluginListing listing = find_plugins(folders);
+    EXPECT_TRUE(has_problem(listing, "folder", "no regular file"));
+    EXPECT_TRUE(has_problem(listing, "dangling", "link to nothing"));
+    Registry registry(folders, testing_plugins::make_host());
+    expect_failure(Exit::plugin, {library("format-dangling"), "link to nothing"},
+                   [&] { registry.format("dangling"); });
+}
+
+TEST(Search, AFolderThatCannotBeReadIsNotAbsent) {
+    const TempFolder temp;
+    fs::create_symlink(temp.path() / "loop", temp.path() / "loop");
+    std::vector<PluginFolders> places(4);
+    places[0].extra = {temp.path() / "loop"};
+    places[1].environment = {temp.path() / "loop"};
+    places[2].user = temp.path() / "loop";
+    places[3].bundled = temp.path() / "loop";
+    for (const PluginFolders& folders : places) {
+        const PluginListing listing = find_plugins(folders);
+        ASSERT_EQ(listing.unread.size(), 1u);
+        EXPECT_NE(listing.unread[0].find("loop: cannot be read"), std::string::npos) << listing.unread[0];
+        const Registry registry(folders, testing_plugins::make_host());
+        expect_failure(Exit::plugin, {"loop: cannot be read"}, [&] { registry.require_all_folders(); });
+    }
+    EXPECT_NO_THROW(Registry(PluginFolders{}, testing_plugins::make_host()).require_all_folders());
 }
 
 TEST(Search, RefusesFilesThatOthersMayWrite) {
@@ -94,9 +128,8 @@ TEST(Search, RefusesFilesThatOthersMayWrite) {
     temp.file(library("format-closed"));
     const PluginListing listing =
         find_plugins({.extra = {temp.path()}, .environment = {}, .user = {}, .bundled = {}});
-    EXPECT_EQ(find(listing, HT_KIND_FORMAT, "open"), nullptr);
-    EXPECT_NE(find(listing, HT_KIND_FORMAT, "closed"), nullptr);
-    EXPECT_TRUE(is_noted(listing, library("format-open"), "others may write to this file"));
+    EXPECT_TRUE(has_problem(listing, "open", "others may write to this file"));
+    EXPECT_EQ(find(listing, HT_KIND_FORMAT, "closed")->problem, "");
 }
 
 TEST(Search, RefusesFoldersThatOthersMayWrite) {
@@ -105,8 +138,7 @@ TEST(Search, RefusesFoldersThatOthersMayWrite) {
     fs::permissions(temp.path() / "open", fs::perms::all);
     const PluginListing listing =
         find_plugins({.extra = {temp.path() / "open"}, .environment = {}, .user = {}, .bundled = {}});
-    EXPECT_TRUE(listing.files.empty());
-    EXPECT_TRUE(is_noted(listing, "open", "others may write to this folder"));
+    EXPECT_TRUE(has_problem(listing, "x", "others may write to its folder"));
 }
 
 TEST(Search, FollowsLinksBeforeItTrusts) {
@@ -120,9 +152,8 @@ TEST(Search, FollowsLinksBeforeItTrusts) {
     fs::create_symlink(closed, folder / library("format-closed"));
     const PluginListing listing =
         find_plugins({.extra = {folder}, .environment = {}, .user = {}, .bundled = {}});
-    EXPECT_EQ(find(listing, HT_KIND_FORMAT, "open"), nullptr);
-    EXPECT_NE(find(listing, HT_KIND_FORMAT, "closed"), nullptr);
-    EXPECT_TRUE(is_noted(listing, library("format-open"), "others may write to its folder"));
+    EXPECT_TRUE(has_problem(listing, "open", "others may write to its folder"));
+    EXPECT_EQ(find(listing, HT_KIND_FORMAT, "closed")->problem, "");
 }
 
 TEST(Search, TakesTheFirstFolderOfTheDocumentedOrder) {
