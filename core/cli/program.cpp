@@ -11,6 +11,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/os/standard_streams.hpp"
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
 #include "core/cli/check_command.hpp"
@@ -26,6 +27,8 @@
 
 namespace halftone::cli {
 namespace {
+
+constexpr int standard_output = 1, standard_error = 2;
 
 constexpr const char* shared_options =
     "options of every command:\n"
@@ -164,6 +167,18 @@ void print_error(Log& log, const Error& error) {
     log.error(error.advice().empty() ? error.what() : std::string(error.what()) + "\n  " + error.advice());
 }
 
+// A reader that takes a few lines and leaves, like head, has what it wanted. Not so if a file was written,
+// too: then somebody should know that it is there.
+int tell_of_lost_output(const Shared& shared, Log& log) {
+    const bool gone = os::reader_is_gone(standard_output);
+    const std::string command = shared.rest.empty() ? "" : shared.rest.front();
+    const bool writes_files = command == "run" || command == "dequantize" || command == "synth";
+    if (!gone || writes_files)
+        log.error(fmt::format("standard output: could not be written completely{}",
+                              gone ? ": nobody reads it any more" : ""));
+    return static_cast<int>(Exit::failed);
+}
+
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
@@ -173,11 +188,12 @@ int run_program(const std::vector<std::string>& arguments) {
         Log log(shared.log);
         try {
             const int code = run_command_line(shared, log);
-            if (!std::cout.flush()) fail(Exit::failed, "standard output", "could not be written completely");
+            if (!std::cout.flush()) return tell_of_lost_output(shared, log);
             return code;
         } catch (const Error& error) {
             print_error(log, error);
-            return static_cast<int>(error.code());
+            const bool lost = error.code() == Exit::interrupted && os::reader_is_gone(standard_error);
+            return static_cast<int>(lost ? Exit::failed : error.code());
         } catch (const std::bad_alloc&) {
             print_error(log, Error(Exit::space, "", "out of memory", "lower [run] memory or threads"));
             return static_cast<int>(Exit::space);
