@@ -1,5 +1,7 @@
 #include "core/base/log.hpp"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <fmt/format.h>
 #include <mutex>
@@ -67,8 +69,12 @@ struct Log::State {
 
     // One call, so that lines of several processes on one terminal stay whole.
     void print(const std::string& text) {
+        errno = 0;
         std::fwrite(text.data(), 1, text.size(), stderr);
         std::fflush(stderr);
+        // Who closes the pipe has gone; work for them ends as it does for SIGPIPE, but cleans up after
+        // itself.
+        if (errno == EPIPE) os::interrupt();
     }
 
     void print_line(std::string line) {

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <system_error>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/checkpoint/exchange.hpp"
 #include "core/checkpoint/in_quotes.hpp"
+#include "core/checkpoint/output_names.hpp"
 #include "core/checkpoint/shard_index.hpp"
 
 namespace halftone {
@@ -14,7 +17,8 @@ namespace halftone {
 struct Checkpoint::State {
     std::filesystem::path path;
     std::vector<std::filesystem::path> sources;
-    std::vector<os::File> open_files;  // as `files`
+    std::vector<std::optional<os::FileState>> states;  // of the sources, before they were opened
+    std::vector<os::File> open_files;                  // as `files`
     std::vector<CheckpointFile> files;
     std::vector<Tensor> tensors;
     Metadata merged;  // unused if there is only one file
@@ -22,6 +26,8 @@ struct Checkpoint::State {
     uint64_t total_bytes = 0;
 
     void add(const std::filesystem::path&);
+    void add_source(const std::filesystem::path&);
+    void refuse_changes(size_t source) const;
     void put_in_order();
     void merge_metadata();
     void refuse_doubles(const std::filesystem::path& where) const;
@@ -45,14 +51,22 @@ std::string listed(const std::vector<std::filesystem::path>& paths) {
     return text::join(names, ", ");
 }
 
+[[noreturn]] void refuse_half_exchanged(const std::filesystem::path& path) {
+    throw Error(Exit::input, os::utf8(path),
+                "a run is replacing these shards, or was killed while it did: they are of two checkpoints",
+                "if no run is at work, the next one that writes this output puts the earlier shards back");
+}
+
 // The index or the only safetensors file of a folder.
 std::filesystem::path find_in_folder(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> indices, singles;
+    bool exchange = false;
     std::error_code error;
     for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
          at.increment(error)) {
         const std::string name = os::utf8(at->path().filename());
         std::error_code ignored;  // what cannot be looked at is left to those who open it
+        exchange = exchange || is_record_of_exchange(name);
         if (name.starts_with('.') || at->is_directory(ignored)) continue;
         if (name.ends_with(index_ending)) indices.push_back(at->path());
         if (name.ends_with(".safetensors")) singles.push_back(at->path());
@@ -62,6 +76,9 @@ std::filesystem::path find_in_folder(const std::filesystem::path& folder) {
     std::sort(singles.begin(), singles.end());
 
     const auto& found = indices.empty() ? singles : indices;
+    // One shard alone may be what there is in the middle of it.
+    const bool whole = found.size() == 1 && without_shard_number(os::utf8(found.front().filename())).empty();
+    if (exchange && indices.empty() && !whole) refuse_half_exchanged(folder);
     if (found.size() == 1) return found.front();
     if (found.empty())
         throw Error(Exit::input, os::utf8(folder), "the folder holds no safetensors file",
@@ -78,7 +95,27 @@ std::filesystem::path find_in_folder(const std::filesystem::path& folder) {
 
 }  // namespace
 
+void Checkpoint::State::add_source(const std::filesystem::path& file) {
+    sources.push_back(file);
+    states.push_back(os::state_of(file));
+}
+
+// Times count, too: a file that is overwritten in place keeps its size.
+void Checkpoint::State::refuse_changes(size_t source) const {
+    const std::optional<os::FileState> now = os::state_of(sources[source]);
+    if (now && now == states[source]) return;
+    throw Error(Exit::input, os::utf8(sources[source]),
+                fmt::format("the file was {} while it was being read",
+                            !now ? "removed or renamed"
+                            : states[source] && now->device == states[source]->device &&
+                                    now->number == states[source]->number
+                                ? "changed"
+                                : "replaced"),
+                "make sure that nothing writes to it, and start again");
+}
+
 void Checkpoint::State::add(const std::filesystem::path& file) {
+    add_source(file);
     os::File opened = os::File::open_to_read(file);
     ParsedHeader header = parse_header(opened);
     CheckpointFile& entry = files.emplace_back();
@@ -98,7 +135,6 @@ void Checkpoint::State::add(const std::filesystem::path& file) {
         std::move(header.tensors.begin(), header.tensors.end(), std::back_inserter(tensors));
     }
     open_files.push_back(std::move(opened));
-    sources.push_back(file);
 }
 
 void Checkpoint::State::put_in_order() {
@@ -173,8 +209,10 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
     std::error_code ignored;  // opening the file says it better
     const auto file = std::filesystem::is_directory(path, ignored) ? find_in_folder(path) : path;
     if (file.extension() == ".json") {
+        if (!std::filesystem::exists(file, ignored) && has_record_of_exchange(file))
+            refuse_half_exchanged(file);
+        state->add_source(file);
         const ShardIndex index = read_index(file);
-        state->sources.push_back(file);
         for (const auto& shard : index.shards)
             if (!std::filesystem::exists(file.parent_path() / shard, ignored))
                 fail(Exit::input, os::utf8(file), "shard {} does not exist", in_quotes(os::utf8(shard)));
@@ -182,6 +220,9 @@ Checkpoint Checkpoint::open(const std::filesystem::path& path) {
             state->add(file.parent_path() / shard);
         state->put_in_order();
         state->compare(index, file);
+        // A run that replaces shards of the same names removes their index first: what was opened since is a
+        // mixture.
+        state->refuse_changes(0);
     } else {
         state->add(file);
         state->put_in_order();
@@ -231,6 +272,11 @@ const Tensor* Checkpoint::find(std::string_view name) const {
         std::lower_bound(tensors.begin(), tensors.end(), name,
                          [](const Tensor& tensor, std::string_view wanted) { return tensor.name < wanted; });
     return at != tensors.end() && at->name == name ? &*at : nullptr;
+}
+
+void Checkpoint::refuse_changes() const {
+    for (size_t i = 0; i < state_->sources.size(); ++i)
+        state_->refuse_changes(i);
 }
 
 void Checkpoint::read(const Tensor& tensor, uint64_t offset, std::span<std::byte> out) const {

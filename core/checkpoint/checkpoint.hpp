@@ -58,6 +58,10 @@ class Checkpoint {
     std::vector<std::filesystem::path> sources()
         const;  // every file that was read, the index of shards included
 
+    // Exit::input if one of the sources is not what it was when it was opened: written to, replaced or
+    // removed.
+    void refuse_changes() const;
+
     // What is strange but not wrong, one line each, for warnings.
     const std::vector<std::string>& remarks() const;
 

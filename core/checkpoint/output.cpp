@@ -1,13 +1,19 @@
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <system_error>
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/os/claim.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/partial_file.hpp"
 #include "core/base/text.hpp"
+#include "core/checkpoint/exchange.hpp"
 #include "core/checkpoint/in_quotes.hpp"
+#include "core/checkpoint/output_names.hpp"
+#include "core/checkpoint/shard_index.hpp"
 #include "core/checkpoint/writer.hpp"
 
 namespace halftone {
@@ -17,31 +23,6 @@ namespace fs = std::filesystem;
 
 std::span<const std::byte> bytes_of(const std::string& text) {
     return std::as_bytes(std::span(text));
-}
-
-fs::path folder_of(const fs::path& path) {
-    return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
-std::string shown(const fs::path& path) {
-    constexpr size_t longest = 4096;  // unlike other names, half a path is of no use
-    return fmt::format("'{}'", text::printable(os::utf8(path), longest));
-}
-
-// A broken link exists too: what is written over it would take its place.
-bool is_taken(const fs::path& path) {
-    std::error_code ignored;
-    const fs::file_type type = fs::symlink_status(path, ignored).type();
-    return type != fs::file_type::not_found && type != fs::file_type::none;
-}
-
-std::vector<fs::path> names_of(const fs::path& output, size_t files) {
-    if (files == 1) return {output};
-    std::vector<fs::path> names;
-    for (size_t i = 0; i < files; ++i)
-        names.push_back(shard_path(output, i, files));
-    names.push_back(index_path(output));
-    return names;
 }
 
 template <class Visit>
@@ -54,16 +35,7 @@ void for_each_in(const fs::path& folder, Visit visit) {
 
 // Is `name` that of a shard of `output`, among however many?
 bool is_shard_of(const fs::path& output, std::string_view name) {
-    const std::string stem = os::utf8(output.stem()) + "-", ending = os::utf8(output.extension());
-    if (!name.starts_with(stem) || !name.ends_with(ending) || name.size() < stem.size() + ending.size())
-        return false;
-    name = name.substr(stem.size(), name.size() - stem.size() - ending.size());
-    const size_t of = name.find("-of-");
-    if (of == std::string_view::npos) return false;
-    const auto is_number = [](std::string_view digits) {
-        return digits.size() >= 5 && digits.find_first_not_of("0123456789") == std::string_view::npos;
-    };
-    return is_number(name.substr(0, of)) && is_number(name.substr(of + 4));
+    return without_shard_number(name) == os::utf8(output.filename());
 }
 
 // What of an earlier output would stay beside the new one, so that the folder held two models of one name.
@@ -86,73 +58,74 @@ void check_path(const fs::path& output) {
     std::error_code ignored;
     if (!output.has_filename() || fs::is_directory(output, ignored))
         throw Error(Exit::usage, where, "the output must be a file, but this is a folder",
-                    "add a name, like " + shown(output / "model.safetensors"));
+                    "add a name, like " + quoted(output / "model.safetensors"));
     if (output.extension() == ".json")
         throw Error(Exit::usage, where, "the output's name ends in .json, which is for indices of shards",
                     "name it *.safetensors; the index of a sharded output is named after it");
     if (!fs::exists(folder, ignored))
-        throw Error(Exit::usage, where, fmt::format("the output's folder {} does not exist", shown(folder)),
+        throw Error(Exit::usage, where, fmt::format("the output's folder {} does not exist", quoted(folder)),
                     "create it first");
     if (!fs::is_directory(folder, ignored))
-        fail(Exit::usage, where, "{} is a file, not a folder for the output", shown(folder));
+        fail(Exit::usage, where, "{} is a file, not a folder for the output", quoted(folder));
 }
 
-// What the names of all temporary files of this output begin with, whichever run made them.
-std::string temporary_prefix(const fs::path& final_path) {
-    constexpr size_t longest_name = 160;  // file systems take 255 bytes; the end tells shards apart
-    std::string name = os::utf8(final_path.filename());
-    if (name.size() > longest_name) name.erase(0, name.size() - longest_name);
-    return fmt::format(".{}.halftone-", name);
+// Whose partial files belong to this output: those of the file itself, its index, and its shards, among
+// however many.
+bool is_part_of(const fs::path& output, const std::vector<fs::path>& names, const std::string& name) {
+    const auto is_called = [&](const fs::path& path) { return name == name_in_partials(path); };
+    return is_shard_of(output, name) || is_called(output) || is_called(index_path(output)) ||
+           std::ranges::any_of(names, is_called);
 }
 
-constexpr std::string_view temporary_ending = ".partial";
+// One claim for the file and for the shards of that name, also for what is called like one of the shards.
+fs::path claim_path(const fs::path& output) {
+    const std::string whole = without_shard_number(os::utf8(output.filename()));
+    return hidden_beside(
+        whole.empty() ? output : folder_of(output) / fs::path(std::u8string(whole.begin(), whole.end())),
+        "lock");
+}
 
-// Two runs may have the same tag, one of them killed or at work right now: each takes a name of its own.
-os::File create_temporary(const fs::path& final_path, const std::string& tag) {
-    for (unsigned attempt = 1;; ++attempt) {
-        const std::string number = attempt == 1 ? "" : fmt::format("-{}", attempt);
-        const std::string file =
-            fmt::format("{}{}{}{}", temporary_prefix(final_path), tag, number, temporary_ending);
-        const fs::path path = folder_of(final_path) / fs::path(std::u8string(file.begin(), file.end()));
-        if (is_taken(path)) continue;
-        try {
-            return os::File::create_new(path);
-        } catch (const Error&) {
-            if (!is_taken(path)) throw;  // otherwise another run was faster
-        }
+bool starts_like_a_checkpoint(const fs::path& path) {
+    try {
+        const os::File file = os::File::open_to_read(path);
+        std::array<std::byte, 9> start{};
+        if (file.size() < start.size()) return false;
+        file.read(0, start);
+        uint64_t length = 0;
+        for (size_t i = 0; i < 8; ++i)
+            length |= std::to_integer<uint64_t>(start[i]) << (8 * i);
+        return length >= 2 && length <= HeaderLimits().json_bytes && length <= file.size() - 8 &&
+               start[8] == std::byte{'{'};
+    } catch (const Error&) {
+        return false;
     }
 }
 
-std::vector<fs::path> find_leftovers(const std::vector<fs::path>& names) {
-    std::vector<std::string> prefixes;
-    for (const fs::path& name : names)
-        prefixes.push_back(temporary_prefix(name));
-    std::vector<fs::path> found;
-    for_each_in(folder_of(names.front()), [&](const fs::path& path, const std::string& name) {
-        if (!name.ends_with(temporary_ending)) return;
-        if (std::any_of(prefixes.begin(), prefixes.end(),
-                        [&](const std::string& prefix) { return name.starts_with(prefix); }))
-            found.push_back(path);
-    });
-    std::sort(found.begin(), found.end());
-    return found;
+bool is_index(const fs::path& path) {
+    try {
+        read_index(path);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
 }
 
-void check_free(const std::vector<fs::path>& names, const std::string& where, uint64_t bytes) {
-    const fs::path folder = folder_of(names.front());
+void check_free(const fs::path& output, const std::vector<fs::path>& names, uint64_t bytes) {
+    const fs::path folder = folder_of(output);
     const uint64_t available = os::free_space(folder);
     if (bytes <= available) return;
-    const std::vector<fs::path> leftovers = find_leftovers(names);
-    throw Error(
-        Exit::space, where,
-        fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
-                    text::bytes(available), shown(folder)),
-        leftovers.empty()
-            ? "free some space or write to another disk"
-            : fmt::format(
-                  "remove what killed runs left behind (if none is still at work), such as {}, or write to "
-                  "another disk",
-                  shown(leftovers.front())));
+    std::optional<fs::path> left;
+    for_each_in(folder, [&](const fs::path& path, const std::string& name) {
+        const std::string whole = name_of_partial(name);
+        if (!whole.empty() && is_part_of(output, names, whole) && (!left || path < *left)) left = path;
+    });
+    throw Error(Exit::space, os::utf8(output),
+                fmt::format("the output needs {}, but only {} are free in {}", text::bytes(bytes),
+                            text::bytes(available), quoted(folder)),
+                left ? fmt::format("{} is of another run: if that was killed, the file can be removed; or "
+                                   "write to another disk",
+                                   quoted(*left))
+                     : "free some space or write to another disk");
 }
 
 std::string index_json(const std::vector<FileLayout>& layouts, const fs::path& output) {
@@ -180,7 +153,7 @@ std::string index_json(const std::vector<FileLayout>& layouts, const fs::path& o
 void check_output(const Output::Settings& settings, uint64_t bytes, std::span<const fs::path> inputs,
                   size_t files) {
     check_path(settings.path);
-    const std::vector<fs::path> names = names_of(settings.path, files);
+    const std::vector<fs::path> names = names_of_output(settings.path, files);
     for (const fs::path& name : names) {
         std::error_code error;
         if (fs::symlink_status(name, error).type() == fs::file_type::none)
@@ -189,7 +162,7 @@ void check_output(const Output::Settings& settings, uint64_t bytes, std::span<co
         for (const fs::path& input : inputs)
             if (os::same_file(name, input))
                 throw Error(Exit::usage, os::utf8(name),
-                            fmt::format("this is the input {} itself", shown(input)),
+                            fmt::format("this is the input {} itself", quoted(input)),
                             "give the output another name");
         std::error_code ignored;
         // A link is followed: one to a device or a pipe would be replaced by a file.
@@ -198,13 +171,19 @@ void check_output(const Output::Settings& settings, uint64_t bytes, std::span<co
             fail(Exit::usage, os::utf8(name), "this exists and is no regular file");
         if (!settings.replace)
             throw Error(Exit::usage, os::utf8(name), "the output exists already", "--force replaces it");
+        const bool index = files > 1 && &name == &names.back();
+        if (settings.replace_checkpoints_only && !(index ? is_index(name) : starts_like_a_checkpoint(name)))
+            throw Error(Exit::usage, os::utf8(name),
+                        fmt::format("this is no {}, and 'replace = true' in a pipeline replaces nothing else",
+                                    index ? "index of shards" : "safetensors file"),
+                        "--force replaces it all the same");
     }
     if (const auto other = rival(settings.path, names))
         throw Error(Exit::usage, os::utf8(settings.path),
                     fmt::format("{} belongs to another checkpoint of the same name and would stay beside it",
-                                shown(*other)),
+                                quoted(*other)),
                     "remove it or choose another name; --force only replaces files of the same name");
-    check_free(names, os::utf8(settings.path), bytes);
+    check_free(settings.path, names, bytes);
 }
 
 struct Output::State {
@@ -216,29 +195,29 @@ struct Output::State {
     };
 
     Settings settings;
-    std::vector<fs::path> leftovers;
+    std::optional<os::Claim> claim;
+    Sweep earlier;
     WrittenPieces pieces;
     std::vector<Part> parts;  // the index of shards is the last
     bool sharded = false;
-    size_t in_place = 0;  // parts that have their final names
+    bool in_place = false;
 
     State() = default;
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
-        for (size_t i = in_place; i < parts.size(); ++i)
-            remove_temporary(parts[i].temporary);
+        for (const Part& part : parts)
+            if (!in_place) remove_partial(part.temporary);
+        give_up_claim();
     }
 
-    static void remove_temporary(const fs::path& path) {
-        std::error_code ignored;  // nothing more can be done about it here
-        fs::remove(path, ignored);
-        os::keep_on_exit(path);
+    void give_up_claim() {
+        if (claim) os::keep_on_exit(claim_path(settings.path));
+        claim.reset();
     }
 
     void create(const fs::path& final_path, uint64_t size, const std::string& start) {
-        os::File file = create_temporary(final_path, settings.tag);
-        os::remove_on_exit(file.path());
+        os::File file = create_partial(final_path, settings.tag, settings.replace);
         Part& part = parts.emplace_back();
         part.final_path = final_path;
         part.temporary = file.path();
@@ -254,31 +233,18 @@ struct Output::State {
         parts[part].file.write(offset, bytes);
     }
 
-    void put_in_place(const Part& part) {
-        if (settings.replace) {
-            os::rename_over(part.temporary, part.final_path);
-        } else {
-            os::rename_if_absent(part.temporary, part.final_path);
-        }
-        os::keep_on_exit(part.temporary);
-        ++in_place;
-    }
-
-    // While shards are exchanged one by one, an old index would stand for a mixture of both.
-    void remove_old_index() const {
-        const fs::path& index = parts.back().final_path;
-        std::error_code error;
-        fs::remove(index, error);
-        if (error) fail(Exit::failed, os::utf8(index), "cannot remove the old index: {}", error.message());
-        os::sync_folder(folder_of(index));
-    }
-
-    // Half a set of shards is worth nothing: what has its final name already is taken away again.
-    void take_back() {
-        for (size_t i = 0; i < in_place; ++i) {
-            std::error_code ignored;
-            fs::remove(parts[i].final_path, ignored);
-        }
+    // One run at a time: then the partial files that no process is at work on are of runs that were killed.
+    void claim_names(const std::vector<fs::path>& names) {
+        const fs::path lock = claim_path(settings.path);
+        claim = os::Claim::take(lock);
+        if (!claim)
+            throw Error(Exit::failed, os::utf8(settings.path), "another run is writing this output right now",
+                        "wait until it is done, or choose another name");
+        os::remove_on_exit(lock);
+        recover_exchange(settings.path);
+        earlier = sweep_partials(folder_of(settings.path), [&](const std::string& name) {
+            return is_part_of(settings.path, names, name);
+        });
     }
 };
 
@@ -286,14 +252,21 @@ Output::Output(Settings settings, std::vector<FileLayout> layouts, std::span<con
     : state_(std::make_unique<State>()) {
     if (layouts.empty()) fail(Exit::failed, os::utf8(settings.path), "an output needs at least one file");
     state_->sharded = layouts.size() > 1;
-    const std::vector<fs::path> names = names_of(settings.path, layouts.size());
+    const std::vector<fs::path> names = names_of_output(settings.path, layouts.size());
     const std::string index = state_->sharded ? index_json(layouts, settings.path) : "";
     uint64_t bytes = index.size();
     for (const FileLayout& layout : layouts)
         bytes += layout.size;
-    check_output(settings, bytes, inputs, layouts.size());
-    state_->leftovers = find_leftovers(names);
+    check_path(settings.path);
     state_->settings = std::move(settings);
+    try {
+        state_->claim_names(names);
+    } catch (const Error&) {
+        // Where nothing can be created there may be a better reason why not.
+        if (!state_->claim) check_output(state_->settings, bytes, inputs, layouts.size());
+        throw;
+    }
+    check_output(state_->settings, bytes, inputs, layouts.size());
     state_->parts.reserve(names.size());
     for (size_t i = 0; i < layouts.size(); ++i)
         state_->create(names[i], layouts[i].size, layouts[i].header);
@@ -313,22 +286,17 @@ void Output::write(size_t file, uint64_t offset, std::span<const std::byte> byte
 
 void Output::commit() {
     State& state = *state_;
-    const fs::path folder = folder_of(state.settings.path);
+    std::vector<Renaming> renamings;
     for (State::Part& part : state.parts) {
         part.file.sync();
         part.file.close();
+        renamings.push_back({part.temporary, part.final_path});
     }
-    if (state.sharded && state.settings.replace) state.remove_old_index();
-    try {
-        for (const State::Part& part : state.parts) {
-            if (state.sharded && &part == &state.parts.back()) os::sync_folder(folder);
-            state.put_in_place(part);
-        }
-    } catch (...) {
-        state.take_back();
-        throw;
-    }
-    os::sync_folder(folder);
+    put_in_place(state.settings.path, renamings, state.settings.replace);
+    state.in_place = true;
+    for (const State::Part& part : state.parts)
+        os::keep_on_exit(part.temporary);
+    state.give_up_claim();
 }
 
 std::vector<fs::path> Output::paths() const {
@@ -349,8 +317,8 @@ std::vector<WrittenPieces::Piece> Output::pieces() const {
     return state_->pieces.in_order();
 }
 
-const std::vector<fs::path>& Output::leftovers() const {
-    return state_->leftovers;
+const Sweep& Output::earlier() const {
+    return state_->earlier;
 }
 
 }  // namespace halftone

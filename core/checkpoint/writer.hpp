@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/partial_file.hpp"
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/checkpoint/written.hpp"
 
@@ -54,8 +55,11 @@ class Output {
         bool replace = false;        // an existing output may be replaced
         std::string tag;             // goes into the temporary names
         bool remember = false;       // what is written, for pieces()
+        // Of existing files only safetensors files, and the index of shards, may be replaced.
+        bool replace_checkpoints_only = false;
     };
-    // Checks the output as check_output does; then creates and preallocates every file and writes the
+    // Claims the output (Exit::failed while another process is writing it), puts right what a killed run left
+    // of it, and checks it as check_output does; then creates and preallocates every file and writes the
     // headers. One layout makes the file itself, several make shards and an index.
     Output(Settings, std::vector<FileLayout>, std::span<const std::filesystem::path> inputs);
     ~Output();
@@ -63,7 +67,7 @@ class Output {
     Output& operator=(const Output&) = delete;
 
     void write(size_t file, uint64_t offset, std::span<const std::byte>) const;  // any thread
-    void commit();                                     // fsync, rename; the index of shards comes last
+    void commit();                                                               // fsync, then put_in_place
     std::vector<std::filesystem::path> paths() const;  // final names, the index included
 
     // For a look at what was written before it gets its names: the files under way, in the order of paths(),
@@ -71,9 +75,9 @@ class Output {
     std::vector<std::filesystem::path> temporaries() const;
     std::vector<WrittenPieces::Piece> pieces() const;
 
-    // Temporary files of earlier runs with the same output that were killed, or of runs at work right now,
-    // which nobody can tell apart. They are left alone.
-    const std::vector<std::filesystem::path>& leftovers() const;
+    // Partial files of earlier runs with the same output: those that were removed, and those that were left,
+    // because a process is at work on them or nobody can tell.
+    const Sweep& earlier() const;
 
   private:
     struct State;

@@ -8,6 +8,7 @@
 #include "core/base/text.hpp"
 #include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
+#include "core/cli/run_files.hpp"
 #include "core/plan/dequantize.hpp"
 #include "core/run/execute.hpp"
 
@@ -68,21 +69,21 @@ int dequantize(Context& context, const Arguments& arguments) {
         context.log.warning(warning);
     Workers workers(workers_from(arguments));
     registry->host().set_memory_budget(workers.memory());
-    const std::unique_ptr<Output> output = open_output(plan);
+    const std::unique_ptr<Output> output = start_output(context, plan);
     Progress progress;
     set_totals(progress, plan);
     {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         execute(plan, *output, workers, progress);
     }
+    refuse_changed_inputs(plan);
     output->commit();
     if (context.log.settings().least > Level::info) return static_cast<int>(Exit::done);
     context.out << fmt::format("{}, now {}; {} kept\n", formats_before(plan), dtype::name(settings.dtype),
                                text::plural(plan.totals.kept, "other tensor"))
                 << fmt::format("{} -> {} in {}\n", text::bytes(plan.totals.bytes_before),
-                               text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started));
-    for (const std::filesystem::path& path : output->paths())
-        context.out << "wrote " << text::printable(os::utf8(path), std::string::npos) << "\n";
+                               text::bytes(plan.totals.bytes_after), text::duration(os::seconds() - started))
+                << written_lines(plan, "wrote");
     return static_cast<int>(Exit::done);
 }
 

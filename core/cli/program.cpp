@@ -15,6 +15,7 @@
 #include "core/base/os/file.hpp"
 #include "core/base/os/memory.hpp"
 #include "core/base/os/process.hpp"
+#include "core/base/os/standard_streams.hpp"
 #include "core/base/printable.hpp"
 #include "core/base/text.hpp"
 #include "core/base/version.hpp"
@@ -31,6 +32,8 @@
 
 namespace halftone::cli {
 namespace {
+
+constexpr int standard_output = 1, standard_error = 2;
 
 constexpr const char* shared_options =
     "options of every command:\n"
@@ -203,6 +206,18 @@ void on_terminate() {
     std::abort();
 }
 
+// A reader that takes a few lines and leaves, like head, has what it wanted. Not so if a file was written,
+// too: then somebody should know that it is there.
+int tell_of_lost_output(const Shared& shared, Log& log) {
+    const bool gone = os::reader_is_gone(standard_output);
+    const std::string command = shared.rest.empty() ? "" : shared.rest.front();
+    const bool writes_files = command == "run" || command == "dequantize" || command == "synth";
+    if (!gone || writes_files)
+        log.error(fmt::format("standard output: could not be written completely{}",
+                              gone ? ": nobody reads it any more" : ""));
+    return static_cast<int>(Exit::failed);
+}
+
 }  // namespace
 
 int run_program(const std::vector<std::string>& arguments) {
@@ -214,11 +229,12 @@ int run_program(const std::vector<std::string>& arguments) {
         try {
             PrintableStream out(std::cout);
             const int code = run_command_line(shared, log, out);
-            if (!out.flush()) fail(Exit::failed, "standard output", "could not be written completely");
+            if (!out.flush()) return tell_of_lost_output(shared, log);
             return code;
         } catch (const Error& error) {
             print_error(log, error);
-            return static_cast<int>(error.code());
+            const bool lost = error.code() == Exit::interrupted && os::reader_is_gone(standard_error);
+            return static_cast<int>(lost ? Exit::failed : error.code());
         } catch (const std::exception& problem) {
             if (is_refused_memory(problem)) {
                 log.error(out_of_memory, need_less);

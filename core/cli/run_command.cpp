@@ -1,7 +1,6 @@
 #include "core/cli/run_command.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <ostream>
 
@@ -10,6 +9,7 @@
 #include "core/base/text.hpp"
 #include "core/cli/pipeline_arguments.hpp"
 #include "core/cli/progress.hpp"
+#include "core/cli/run_files.hpp"
 #include "core/report/plan_report.hpp"
 #include "core/report/run_report.hpp"
 #include "core/report/verify_report.hpp"
@@ -42,14 +42,19 @@ void warn(Context& context, const Plan& plan) {
 void print_plan(Context& context, const Plan& plan, bool json) {
     warn(context, plan);
     try {
+        check_written_files(plan);
         check_output(plan);
     } catch (const Error& error) {
         context.log.warning(fmt::format("as things are, a run would fail: {}", error.what()));
     }
-    if (json)
-        context.out << pretty(plan_json(plan));
-    else
-        context.out << plan_table(plan, {.width = context.terminal ? context.width : 0});
+    if (!json) {
+        context.out << plan_table(plan, {.width = context.terminal ? context.width : 0})
+                    << written_lines(plan, "would write");
+        return;
+    }
+    Json whole = plan_json(plan);
+    add_written_files(whole, plan);
+    context.out << pretty(whole);
 }
 
 void check_something_to_do(const Plan& plan) {
@@ -63,49 +68,6 @@ void check_something_to_do(const Plan& plan) {
             "nothing would be quantized: " +
                 (plan.tensors.empty() ? std::string("there are no tensors") : commonest_reasons(plan, 5)),
             "'halftone plan' shows the reason for every tensor");
-}
-
-// Before the run: afterwards it would be late to find out, and what it overwrote would be lost.
-void check_report(const Plan& plan, const std::filesystem::path& pipeline) {
-    const std::filesystem::path& path = plan.pipeline.report.json;
-    if (path.empty()) return;
-    const auto refuse = [&](const std::string& what) {
-        throw Error(Exit::usage, "[report] json", fmt::format("'{}' {}", os::utf8(path), what),
-                    "name another file for the report");
-    };
-    const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-    if (!std::filesystem::is_directory(folder)) refuse("lies in a folder that does not exist");
-    if (std::filesystem::is_directory(path)) refuse("is a folder");
-    std::vector<std::filesystem::path> precious = plan.checkpoint->sources();
-    precious.push_back(pipeline);
-    for (const std::filesystem::path& file : precious)
-        if (std::filesystem::exists(path) && os::same_file(path, file))
-            refuse(fmt::format("is '{}', which the run reads", os::utf8(file)));
-    std::vector<std::filesystem::path> outputs = {plan.pipeline.output.path,
-                                                  index_path(plan.pipeline.output.path)};
-    for (size_t i = 0; i < plan.files.size(); ++i)
-        outputs.push_back(shard_path(plan.pipeline.output.path, i, plan.files.size()));
-    for (const std::filesystem::path& file : outputs)
-        if (std::filesystem::weakly_canonical(path) == std::filesystem::weakly_canonical(file))
-            refuse("is the output");
-}
-
-void write_report(const Plan& plan, const RunFigures& figures) {
-    const std::filesystem::path& path = plan.pipeline.report.json;
-    if (path.empty()) return;
-    std::ofstream file(path, std::ios::binary);
-    file << pretty(run_json(plan, figures));
-    if (!file.flush())
-        fail(Exit::failed, os::utf8(path), "the report could not be written (the output itself is complete)");
-}
-
-void make_trace_folder(const Plan& plan) {
-    const std::filesystem::path& folder = plan.pipeline.report.trace;
-    if (folder.empty()) return;
-    std::error_code problem;
-    std::filesystem::create_directories(folder, problem);
-    if (problem)
-        fail(Exit::failed, os::utf8(folder), "cannot make a folder for traces: {}", problem.message());
 }
 
 // [quantize] on_nonfinite = "keep" has to look at the weights before the plan can be made.
@@ -203,13 +165,9 @@ int run(Context& context, const Arguments& arguments) {
         plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
     warn(context, plan);
     check_something_to_do(plan);
-    check_report(plan, arguments.text("PIPELINE"));
+    check_written_files(plan);
 
-    const std::unique_ptr<Output> output = open_output(plan);
-    for (const std::filesystem::path& leftover : output->leftovers())
-        context.log.warning(
-            fmt::format("{} is of another run that was killed or is still at work; remove it if none is",
-                        os::utf8(leftover)));
+    const std::unique_ptr<Output> output = start_output(context, plan);
     Progress progress;
     set_totals(progress, plan);
     make_trace_folder(plan);
@@ -225,6 +183,7 @@ int run(Context& context, const Arguments& arguments) {
         for (const Finding& remark : verification->remarks)
             context.log.warning(remark.where + ": " + remark.what);
     }
+    refuse_changed_inputs(plan);
     output->commit();
     tell_what_the_cpu_did(context, outcome.learned);
 
@@ -233,17 +192,18 @@ int run(Context& context, const Arguments& arguments) {
                              .threads = workers.threads(),
                              .outcome = std::move(outcome),
                              .verification = std::move(verification)};
+    remove_earlier_traces(plan);
     write_report(plan, figures);
-    if (arguments.has("json"))
-        context.out << pretty(run_json(plan, figures));
-    else if (context.log.settings().style == Log::Style::json)
+    if (arguments.has("json")) {
+        Json whole = run_json(plan, figures);
+        add_written_files(whole, plan);
+        context.out << pretty(whole);
+    } else if (context.log.settings().style == Log::Style::json)
         context.log.event("done",
                           fmt::format("\"seconds\": {:.3f}, \"quantized\": {}, \"bytes_after\": {}",
                                       figures.seconds, plan.totals.quantized, plan.totals.bytes_after));
     else if (context.log.settings().least <= Level::info) {
-        context.out << run_summary(plan, figures);
-        for (const std::filesystem::path& path : output->paths())
-            context.out << "wrote " << text::printable(os::utf8(path), std::string::npos) << "\n";
+        context.out << run_summary(plan, figures) << written_lines(plan, "wrote");
     }
     return static_cast<int>(Exit::done);
 }

@@ -66,7 +66,9 @@ struct Pipeline {
     struct Output {
         std::filesystem::path path;
         std::string where;
+        bool path_from_file = false;  // not from the command line: it may be a stranger's
         bool replace = false;
+        bool replace_from_file = false;
         Kept kept = Kept::source;
         uint64_t shard_size = 0;         // 0: one file
         std::string layout = "comfyui";  // "comfyui" | "legacy" | "bitsandbytes"
@@ -111,6 +113,8 @@ struct Pipeline {
     struct Report {
         std::filesystem::path json;   // empty: none
         std::filesystem::path trace;  // a folder; empty: none
+        bool json_from_file = false, trace_from_file = false;
+        std::string json_where, trace_where;
     } report;
 
     std::string where;                  // the file, for messages
@@ -127,8 +131,9 @@ struct Override {
 };
 
 // Reads and checks a pipeline. Exit::usage for every mistake, with file:line:column and a suggestion.
-// Relative paths are taken from the pipeline's folder. Keys that this version knows but cannot honour yet are
-// errors that say so.
+// Relative paths are taken from the pipeline's folder; those of reports, if the command line moves the
+// output, from the output's folder. Keys that this version knows but cannot honour yet are errors that say
+// so.
 Pipeline read_pipeline(const std::filesystem::path&, const std::vector<Override>& = {});
 Pipeline parse_pipeline(const std::string& toml, const std::string& name, const std::filesystem::path& folder,
                         const std::vector<Override>& = {});

@@ -32,6 +32,11 @@ void require_path(const SectionValues& values, std::string_view section, const c
                     fmt::format("write it there, or give it with {}", flag));
 }
 
+bool is_from_file(const SectionValues& values, std::string_view key) {
+    const Entry* entry = values.given(key);
+    return entry && !entry->value.from_command_line;
+}
+
 // As far as names tell: neither file need exist.
 bool same_place(const fs::path& a, const fs::path& b) {
     const auto settled = [](const fs::path& path) {
@@ -100,8 +105,15 @@ class Reader {
             fail(Exit::usage, output.where("metadata"), "'metadata' has no meaning with layout = \"{}\"",
                  out.layout);
 
-        result_.report.json = report.path("json", folder_);
-        result_.report.trace = report.path("trace", folder_);
+        out.path_from_file = is_from_file(output, "path");
+        out.replace_from_file = out.replace && is_from_file(output, "replace");
+        const fs::path beside = out.path_from_file ? folder_ : out.path.parent_path();
+        result_.report = {.json = report.path("json", beside),
+                          .trace = report.path("trace", beside),
+                          .json_from_file = is_from_file(report, "json"),
+                          .trace_from_file = is_from_file(report, "trace"),
+                          .json_where = report.where("json"),
+                          .trace_where = report.where("trace")};
         for (const auto& [taken, what] : {std::pair(&result_.input.path, "input"), {&out.path, "output"}})
             if (!result_.report.json.empty() && same_place(result_.report.json, *taken))
                 fail(Exit::usage, report.where("json"), "the report would overwrite the {}", what);

@@ -19,6 +19,7 @@ class Dequantizer {
         : settings_(settings), registry_(registry) {
         plan_.checkpoint = std::make_shared<const Checkpoint>(Checkpoint::open(settings.input));
         plan_.warnings = plan_.checkpoint->remarks();
+        if (settings.model) plan_.read_besides.push_back(settings.model);
         plan_.pipeline.input.path = settings.input;
         plan_.pipeline.output.path = settings.output;
         plan_.pipeline.output.replace = settings.replace;

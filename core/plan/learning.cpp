@@ -25,6 +25,13 @@ std::shared_ptr<const Checkpoint> Learning::opened(const std::filesystem::path& 
     return file = std::make_shared<const Checkpoint>(Checkpoint::open(path));
 }
 
+std::vector<std::shared_ptr<const Checkpoint>> Learning::files() const {
+    std::vector<std::shared_ptr<const Checkpoint>> result;
+    for (const auto& [path, file] : files_)
+        if (file) result.push_back(file);
+    return result;
+}
+
 std::optional<PlannedObjective> Learning::objective(const ObjectiveChoice& choice, const std::string& layer,
                                                     uint64_t rows, uint64_t cols, const std::string& where,
                                                     std::string& why_not) {

@@ -55,6 +55,8 @@ class Learning {
     };
     Inputs inputs_of(const std::string& layer, uint64_t cols);
 
+    std::vector<std::shared_ptr<const Checkpoint>> files() const;  // that were opened
+
   private:
     std::shared_ptr<const Checkpoint> opened(const std::filesystem::path&, const std::string& where);
     std::optional<PlannedObjective> objective(const ObjectiveChoice&, const std::string& layer, uint64_t rows,

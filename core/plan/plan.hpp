@@ -77,6 +77,8 @@ struct PlanTotals {
 // Everything about the output, known before a weight is read.
 struct Plan {
     std::shared_ptr<const Checkpoint> checkpoint;
+    std::vector<std::shared_ptr<const Checkpoint>>
+        read_besides;  // statistics, factors, a model for its shapes
     Pipeline pipeline;
     std::vector<PlannedTensor> tensors;  // in the order of names
     std::vector<FileLayout> files;

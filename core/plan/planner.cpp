@@ -373,6 +373,7 @@ Plan Planner::plan() {
     add_collected_warnings();
     lay_out_files();
     add_loader_warnings();
+    plan_.read_besides = learning_.files();
     return std::move(plan_);
 }
 

@@ -2,8 +2,11 @@
 
 #include <cmath>
 #include <fmt/format.h>
+#include <set>
 
+#include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/checkpoint/json_reader.hpp"
 #include "core/report/plan_report.hpp"
 #include "core/report/verify_report.hpp"
 
@@ -71,6 +74,24 @@ Json run_json(const Plan& plan, const RunFigures& figures) {
     if (figures.verification) run["verified"] = errors_json(*figures.verification);
     whole["run"] = std::move(run);
     return whole;
+}
+
+// As a stream: a report grows with the model, and the file may be anything.
+bool is_run_report(const std::filesystem::path& path) {
+    std::set<std::string, std::less<>> missing = {"input", "output", "profile", "tensors", "totals", "run"};
+    try {
+        const os::File file = os::File::open_to_read(path);
+        constexpr unsigned depth = 32;
+        JsonReader json({os::utf8(path), "report", 0, depth, chunks_of(file, 0, file.size())});
+        if (json.peek() != JsonReader::Kind::object) return false;
+        json.begin_object();
+        for (std::string key; json.next_member(key); json.skip())
+            missing.erase(key);
+        json.finish();
+    } catch (const Error&) {
+        return false;
+    }
+    return missing.empty();
 }
 
 }  // namespace halftone

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -21,5 +22,8 @@ struct RunFigures {
 
 std::string run_summary(const Plan&, const RunFigures&);
 Json run_json(const Plan&, const RunFigures&);
+
+// Is the file a report that run_json() made?
+bool is_run_report(const std::filesystem::path&);
 
 }  // namespace halftone

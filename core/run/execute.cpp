@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/base/error.hpp"
+#include "core/plan/plan_files.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/device_job.hpp"
 #include "core/run/quantize_job.hpp"
@@ -172,17 +173,24 @@ Output::Settings output_settings(const Plan& plan) {
     return {.path = plan.pipeline.output.path,
             .replace = plan.pipeline.output.replace,
             .tag = {},
-            .remember = plan.pipeline.run.verify};
+            .remember = plan.pipeline.run.verify,
+            .replace_checkpoints_only = plan.pipeline.output.replace_from_file};
 }
 
 }  // namespace
 
 std::unique_ptr<Output> open_output(const Plan& plan) {
-    return std::make_unique<Output>(output_settings(plan), plan.files, plan.checkpoint->sources());
+    return std::make_unique<Output>(output_settings(plan), plan.files, files_read(plan));
 }
 
 void check_output(const Plan& plan) {
-    check_output(output_settings(plan), plan.output_bytes, plan.checkpoint->sources(), plan.files.size());
+    check_output(output_settings(plan), plan.output_bytes, files_read(plan), plan.files.size());
+}
+
+void refuse_changed_inputs(const Plan& plan) {
+    plan.checkpoint->refuse_changes();
+    for (const std::shared_ptr<const Checkpoint>& file : plan.read_besides)
+        file->refuse_changes();
 }
 
 Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progress& progress) {

@@ -31,6 +31,10 @@ std::unique_ptr<Output> open_output(const Plan&);
 // Whether open_output() would find a place and room, without creating anything; throws what it would throw.
 void check_output(const Plan&);
 
+// To be called before the output gets its name: Exit::input if a file that the plan reads from is not what it
+// was when the plan was made. What was read from it may be a mixture.
+void refuse_changed_inputs(const Plan&);
+
 // The totals of look_for_nonfinite(). To be set before the progress is shown, like those of a run.
 void set_totals_of_looking(Progress&, const Plan&);
 

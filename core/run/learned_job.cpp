@@ -158,4 +158,14 @@ uint64_t work_of_learning(const Plan& plan, const PlannedTensor& planned) {
            (1 + directions(planned.learning->objective) / directions_a_reading);
 }
 
+std::vector<std::filesystem::path> trace_files(const Plan& plan) {
+    const std::filesystem::path& folder = plan.pipeline.report.trace;
+    std::vector<std::filesystem::path> files;
+    if (folder.empty()) return files;
+    for (const PlannedTensor& planned : plan.tensors)
+        for (uint64_t expert = 0; planned.learning && expert < planned.plan->source().experts; ++expert)
+            files.push_back(trace_path(folder, name_of_matrix(plan, planned, expert)));
+    return files;
+}
+
 }  // namespace halftone

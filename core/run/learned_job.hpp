@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct LearnedOutcome {
 // Makes one matrix whose rounding is learned, with its companions. It exists in float32 while that lasts.
 LearnedOutcome quantize_learned(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&,
                                 Progress&);
+
+// The files in [report] trace that the run will write; none without it.
+std::vector<std::filesystem::path> trace_files(const Plan&);
 
 // The share of a run's work that it is, in bytes read.
 uint64_t work_of_learning(const Plan&, const PlannedTensor&);

@@ -8,8 +8,12 @@
 
 namespace halftone {
 
-// Writes what happened in each iteration to `folder`/TENSOR.jsonl, one object a line. Characters of the name
-// that files should not have are written as %41.
+// `folder`/TENSOR.jsonl. Characters of the name that files should not have are written as %41.
+std::filesystem::path trace_path(const std::filesystem::path& folder, const std::string& tensor);
+
+bool is_trace(const std::filesystem::path&);  // as far as its beginning tells
+
+// Writes what happened in each iteration to the tensor's file, one object a line.
 void write_trace(const std::filesystem::path& folder, const std::string& tensor,
                  const std::vector<TraceRow>&);
 

@@ -1,6 +1,7 @@
 #include "tests/cases/process.hpp"
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
@@ -49,6 +50,17 @@ Finished halftone(const std::vector<std::string>& arguments, const RunSettings& 
         dup2(err, 2);
         close(0);
         open("/dev/null", O_RDONLY);
+        std::array<int, 2> ends{};
+        if (settings.nobody_reads && pipe(ends.data()) == 0) {
+            signal(SIGPIPE, SIG_DFL);
+            dup2(ends[1], 1);
+            dup2(ends[1], 2);
+            close(ends[0]);
+            close(ends[1]);
+        }
+        for (const int descriptor : settings.closed)
+            close(descriptor);
+        if (!settings.closed.empty()) close(out), close(err);  // the next numbers would be free otherwise
         for (const auto& [name, value] : settings.environment)
             setenv(name.c_str(), value.c_str(), 1);
         execv(argv[0], argv.data());

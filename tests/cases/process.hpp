@@ -15,7 +15,9 @@ struct Finished {
 struct RunSettings {
     std::vector<std::pair<std::string, std::string>> environment;  // set on top of the test's own
     // Called with the process id once it runs, from the test's thread: to send signals.
-    std::function<void(int)> meanwhile;
+    std::function<void(int)> meanwhile = {};
+    std::vector<int> closed = {};  // descriptors that are closed when it starts
+    bool nobody_reads = false;     // its output and its messages go into a pipe whose other end is closed
 };
 
 // Runs the halftone binary that this build made.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <system_error>
@@ -85,9 +86,10 @@ File File::open_to_read(const std::filesystem::path& path) {
     return file;
 }
 
-File File::create_new(const std::filesystem::path& path) {
+File File::create_new(const std::filesystem::path& path, bool private_to_owner) {
+    const mode_t mode = private_to_owner ? 0600 : 0666;
     const int descriptor =
-        unless_interrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+        unless_interrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode); });
     if (descriptor < 0) refuse(path, "create the file", errno, Exit::failed);
     return {descriptor, path};
 }
@@ -182,6 +184,33 @@ void File::close() {
         refuse(path_, "close the file", errno, Exit::failed);
 }
 
+void File::mark_as_in_use() const {
+    ::flock(descriptor_, LOCK_EX | LOCK_NB);
+}
+
+void File::take_permissions_of(const std::filesystem::path& other) const {
+    struct stat wanted {};
+    if (::stat(other.c_str(), &wanted) != 0) return;
+    const struct stat own = status_of(descriptor_, path_, Exit::failed);
+    mode_t mode = wanted.st_mode & 0777;
+    const bool owner = own.st_uid == wanted.st_uid || ::fchown(descriptor_, wanted.st_uid, gid_t(-1)) == 0;
+    const bool group = own.st_gid == wanted.st_gid || ::fchown(descriptor_, uid_t(-1), wanted.st_gid) == 0;
+    // Bits that were meant for another group would let a stranger's group in.
+    if (!group) mode = (mode & ~mode_t(070)) | (mode & (mode << 3) & 070);
+    if (!owner) mode |= 0600;
+    if (::fchmod(descriptor_, mode) != 0) refuse(path_, "set the mode of the file", errno, Exit::failed);
+}
+
+std::optional<FileState> state_of(const std::filesystem::path& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+    const auto nanoseconds = [](const timespec& time) {
+        return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+    };
+    return FileState{status.st_dev, status.st_ino, static_cast<uint64_t>(status.st_size),
+                     nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
+}
+
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
     struct stat first {
     }, second{};
@@ -208,8 +237,10 @@ void rename_if_absent(const std::filesystem::path& from, const std::filesystem::
     if (errno != EINVAL && errno != ENOSYS) refuse(to, action.c_str(), errno, Exit::failed);
 #endif
     if (::link(from.c_str(), to.c_str()) == 0) {
-        if (::unlink(from.c_str()) != 0) refuse(from, "remove the temporary name", errno, Exit::failed);
-        return;
+        if (::unlink(from.c_str()) == 0) return;
+        const int error = errno;
+        ::unlink(to.c_str());  // one name, as before
+        refuse(from, "remove the temporary name", error, Exit::failed);
     }
     // Network and foreign file systems may have neither. Then a file that appears between these two lines is
     // replaced; there is no better way to have a whole file or none under the name.

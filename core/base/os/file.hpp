@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,7 +19,9 @@ class File {
 
     static File open_to_read(
         const std::filesystem::path&);  // Exit::input if it cannot be opened or is no regular file
-    static File create_new(const std::filesystem::path&);  // fails if it exists; Exit::failed
+    // Fails if it exists; Exit::failed. `private_to_owner`: nobody else may open it until its permissions
+    // change.
+    static File create_new(const std::filesystem::path&, bool private_to_owner = false);
     File() = default;
     File(File&&) noexcept;
     File& operator=(File&&) noexcept;
@@ -38,11 +41,26 @@ class File {
     void sync() const;
     void close();
 
+    // Tells other processes that this one is at work on the file; see use_of(). Does nothing where the file
+    // system has no locks.
+    void mark_as_in_use() const;
+    // Makes mode and, where the process may do so, owner and group those of another file. Who could not read
+    // that one cannot read this one either.
+    void take_permissions_of(const std::filesystem::path&) const;
+
   private:
     File(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
     int descriptor_ = -1;
     std::filesystem::path path_;
 };
+
+// What changes when a file is written to, replaced, or given other rights. Links are followed.
+struct FileState {
+    uint64_t device = 0, number = 0, size = 0;
+    int64_t modified = 0, changed = 0;  // in nanoseconds
+    bool operator==(const FileState&) const = default;
+};
+std::optional<FileState> state_of(const std::filesystem::path&);  // nothing if there is no such file
 
 bool same_file(const std::filesystem::path&,
                const std::filesystem::path&);  // both exist and are one, links followed

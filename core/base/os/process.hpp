@@ -26,6 +26,7 @@ int terminal_width(int descriptor);  // 0 if unknown
 // the files registered below.
 void catch_interrupts();
 bool interrupted();
+void interrupt();  // sets the flag: nobody is there any more who would read what the process says
 
 // Files that must not outlive this process unless they are finished: removed when it is interrupted twice.
 void remove_on_exit(const std::filesystem::path&);

@@ -1,5 +1,7 @@
 #include "core/checkpoint/checkpoint.hpp"
 
+#include <fstream>
+#include <functional>
 #include <gtest/gtest.h>
 #include <thread>
 
@@ -197,6 +199,43 @@ TEST(Checkpoint, FollowsLinks) {
     fs::create_symlink("../blobs/1", folder.path() / "snapshot/a.safetensors");
     fs::create_symlink("../blobs/2", folder.path() / "snapshot/model.safetensors.index.json");
     EXPECT_EQ(Checkpoint::open(folder.path() / "snapshot").tensors().size(), 1U);
+}
+
+TEST(Checkpoint, NoticesEveryChangeOfItsFiles) {
+    const TemporaryFolder folder;
+    const fs::path index = folder.path() / "i.json", shard = folder.path() / "1.safetensors";
+    const auto write_files = [&] {
+        folder.write("1.safetensors", malformed::several({{"a", 0}}, 8));
+        folder.write("i.json", malformed::weight_map({{"a", "1.safetensors"}}));
+    };
+    const auto expect_noticed = [&](const std::string& part, const std::function<void()>& change) {
+        write_files();
+        const Checkpoint checkpoint = Checkpoint::open(index);
+        EXPECT_NO_THROW(checkpoint.refuse_changes());
+        change();
+        try {
+            checkpoint.refuse_changes();
+            ADD_FAILURE() << part << " was not noticed";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.code(), Exit::input);
+            EXPECT_NE(error.problem().find(part), std::string::npos) << error.what();
+        }
+    };
+    for (const fs::path& file : {index, shard}) {
+        const std::string content = (write_files(), content_of(file));
+        // In place, with the size and the time of before.
+        expect_noticed("was changed", [&] {
+            const fs::file_time_type before = fs::last_write_time(file);
+            std::fstream(file, std::ios::in | std::ios::out | std::ios::binary) << content;
+            fs::last_write_time(file, before);
+        });
+        expect_noticed("was replaced", [&] {
+            folder.write("copy", content);
+            fs::rename(folder.path() / "copy", file);
+        });
+        expect_noticed("was removed", [&] { fs::remove(file); });
+        expect_noticed("was changed", [&] { fs::resize_file(file, content.size() - 1); });
+    }
 }
 
 TEST(Checkpoint, MergesMetadataOfShardsAndRemarksOnDifferences) {

@@ -68,7 +68,7 @@ using Names = std::set<std::string>;
 TEST_F(OutputTest, HasItsNameOnlyWhenCommitted) {
     {
         Output output = start("m.safetensors");
-        EXPECT_EQ(files(), Names{".m.safetensors.halftone-tag.partial"});
+        EXPECT_EQ(files(), (Names{".m.safetensors.halftone-lock", ".m.safetensors.halftone-tag.partial"}));
         EXPECT_EQ(fs::file_size(at(".m.safetensors.halftone-tag.partial")), layouts("a")[0].size);
         EXPECT_EQ(output.paths(), std::vector<fs::path>{at("m.safetensors")});
         output.commit();
@@ -209,7 +209,7 @@ TEST_F(OutputTest, IsRemovedWhenInterruptedTwice) {
         os::catch_interrupts();
         const Output output = start("m.safetensors", "ab");
         std::raise(SIGINT);
-        if (files().size() != 3) std::_Exit(1);
+        if (files().size() != 4) std::_Exit(1);  // two shards, the index, the lock
         std::raise(SIGINT);
     };
     EXPECT_EXIT(interrupt(), testing::ExitedWithCode(5), "");
@@ -235,12 +235,59 @@ TEST_F(OutputTest, OfAKilledRunIsNeitherTakenNorInTheWay) {
     };
     EXPECT_EXIT(die(), testing::KilledBySignal(SIGKILL), "");
     const std::string left = ".m.safetensors.halftone-tag.partial";
-    EXPECT_EQ(files(), Names{left});
-    folder_.write(".other.safetensors.halftone-tag.partial", "");
+    EXPECT_EQ(files(), (Names{".m.safetensors.halftone-lock", left}));
+    const std::string other = ".other.safetensors.halftone-tag.partial";
+    folder_.write(other, "");
     Output output = start("m.safetensors");
-    EXPECT_EQ(output.leftovers(), std::vector<fs::path>{at(left)});
+    EXPECT_EQ(output.earlier().removed, std::vector<fs::path>{at(left)});
+    EXPECT_EQ(output.earlier().left, std::vector<fs::path>{});
     output.commit();
-    EXPECT_EQ(files(), (Names{left, ".other.safetensors.halftone-tag.partial", "m.safetensors"}));
+    EXPECT_TRUE(files().contains("m.safetensors"));
+    EXPECT_TRUE(files().contains(other));
+    EXPECT_FALSE(files().contains(left));
+}
+
+TEST_F(OutputTest, IsWrittenByOneAtATime) {
+    {
+        const Output output = start("m.safetensors", "ab");
+        expect_refused(Exit::failed, "another run is writing this output", "m.safetensors", "ab");
+        expect_refused(Exit::failed, "another run is writing this output", "m.safetensors", "a", true);
+        // A shard of it under its own name is the same file.
+        expect_refused(Exit::failed, "another run is writing this output", "m-00001-of-00002.safetensors");
+        EXPECT_NO_THROW(start("n.safetensors", "ab"));
+    }
+    EXPECT_NO_THROW(start("m.safetensors", "ab").commit());
+}
+
+TEST_F(OutputTest, IsPutRightWhereAnotherProgramHasBeenSince) {
+    start("m.safetensors", "ab").commit();
+    const std::string index = content_of(at("m.safetensors.index.json"));
+    // As a run leaves it that was killed when the index had been moved aside.
+    fs::rename(at("m.safetensors.index.json"), at(".m.safetensors.index.json.halftone-previous"));
+    folder_.write(".m.safetensors.halftone-exchange", "halftone exchange 1\n3\n1 2 3\n4 5 6\n7 8 9\nend\n");
+    folder_.write("m.safetensors.index.json", "another");
+    expect_refused(Exit::failed, "another index has appeared since", "m.safetensors", "ab", true);
+    fs::remove(at("m.safetensors.index.json"));
+    EXPECT_THROW(start("m.safetensors", "ab"), Error);  // exists already
+    EXPECT_EQ(content_of(at("m.safetensors.index.json")), index);
+    // A record that was cut off is of an exchange that had not begun.
+    folder_.write(".m.safetensors.halftone-exchange", "halftone exchange 1\n3\n1 2 3\n4 5");
+    EXPECT_NO_THROW(start("m.safetensors", "cd", true).commit());
+    EXPECT_EQ(files(), (Names{"m-00001-of-00002.safetensors", "m-00002-of-00002.safetensors",
+                              "m.safetensors.index.json"}));
+}
+
+TEST_F(OutputTest, ReplacesOnlyCheckpointsWhereNothingElseIsAllowed) {
+    const auto replace = [&] {
+        return Output(
+            {.path = at("m.safetensors"), .replace = true, .tag = "tag", .replace_checkpoints_only = true},
+            layouts("a"), inputs_);
+    };
+    start("m.safetensors").commit();
+    EXPECT_NO_THROW(replace().commit());
+    folder_.write("m.safetensors", "somebody's notes");
+    EXPECT_THROW(replace(), Error);
+    EXPECT_EQ(content_of(at("m.safetensors")), "somebody's notes");
 }
 
 TEST_F(OutputTest, NeverReplacesWhatAppearedMeanwhile) {
