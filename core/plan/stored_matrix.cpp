@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/selection.hpp"
 #include "core/plan/stored_types.hpp"
@@ -248,6 +249,7 @@ struct Recognition::State {
     std::shared_ptr<const StoredMatrix> recognize(const QuantizedLayer& layer) {
         if (!layer.problem.empty())
             throw Error(Exit::input, layer.name, layer.problem, "evidence: " + layer.evidence);
+        const os::Subject about(layer.name);
         open_plugins();
         const FoundLayer found = found_layer(layer);
         try {

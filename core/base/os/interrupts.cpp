@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/process.hpp"
 
 namespace halftone::os {
@@ -36,9 +37,8 @@ Unfinished* find(const std::string& path) {
 // Only what POSIX allows inside a signal handler.
 extern "C" void on_interrupt(int) {
     if (signals_seen.fetch_add(1) == 0) return;
-    for (Unfinished* entry = unfinished.load(); entry; entry = entry->next)
-        if (entry->armed.load()) ::unlink(entry->path.c_str());
-    ::_exit(static_cast<int>(Exit::interrupted));
+    remove_unfinished();
+    end_process(static_cast<int>(Exit::interrupted));
 }
 
 }  // namespace
@@ -74,6 +74,11 @@ void remove_on_exit(const std::filesystem::path& path) {
     while (!unfinished.compare_exchange_weak(entry->next, entry.get())) {
     }
     (void)entry.release();  // kept as long as the process: the handler may be reading it
+}
+
+void remove_unfinished() noexcept {
+    for (Unfinished* entry = unfinished.load(); entry; entry = entry->next)
+        if (entry->armed.load()) ::unlink(entry->path.c_str());
 }
 
 void keep_on_exit(const std::filesystem::path& path) {
