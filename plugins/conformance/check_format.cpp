@@ -36,10 +36,7 @@ class FormatCheck {
         for (const OptionChoice& choice : choices)
             for (const ht_dialect dialect : all_dialects)
                 try_all(choice, dialect, enough, stream);
-        for (const auto& [what, taken] : accepted_)
-            if (!taken && calls_.outcome == Outcome::ok)
-                report_.remarks.push_back(
-                    fmt::format("no matrix was taken with {}, alone or among others", what));
+        remark_what_was_never_taken();
         if (report_.matrices == 0 && calls_.outcome == Outcome::ok)
             fault(fmt::format("{} tried", report_.refused),
                   "prepare() refuses every matrix, whatever its shape");
@@ -146,6 +143,26 @@ class FormatCheck {
         if (calls_.outcome == Outcome::failed) return;
         calls_.outcome = Outcome::failed;
         calls_.detail = fmt::format("{} [{}]", what, where);
+    }
+
+    // Of a whole number, one value is enough: which others are possible is for prepare() to say.
+    void remark_what_was_never_taken() {
+        if (calls_.outcome != Outcome::ok) return;
+        const OptionTable& table = format_.library().options();
+        for (const auto& [what, taken] : accepted_) {
+            const std::string name = what.substr(0, what.find(" = "));
+            const auto same_option = [&](const auto& other) {
+                return other.second && other.first.starts_with(name + " = ");
+            };
+            bool enough = taken;
+            for (size_t i = 0; i < table.size() && !enough; ++i)
+                enough = table.row(i).name == name &&
+                         (table.row(i).type == HT_INT || table.row(i).type == HT_SIZE) &&
+                         std::ranges::any_of(accepted_, same_option);
+            if (!enough)
+                report_.remarks.push_back(
+                    fmt::format("no matrix was taken with {}, alone or among others", what));
+        }
     }
 
     // A format may recognize nothing at all; if it knows some of its own layers, it has to know all of them.

@@ -237,27 +237,30 @@ void check_groups(const Trial& trial, const Matrix& slope) {
     }
 }
 
-// Without a table a level is one step, or, on a grid of uneven steps, one of those that there are.
+// Without a table nothing says what a level is, except where all neighbours are equally far apart: there it
+// is that step. Elsewhere it is no more than the largest step and not far below the least.
 void check_steps(Trial& trial, const Matrix& slope) {
+    constexpr double most_levels_a_step = 256;
     if (trial.plan->facts().scale_kind == HT_SCALE_NONE) return;
     const Matrix x = trial.probes()[2];
     const Neighbours near = around(trial, trial.written.grid, x);
-    double least = INFINITY, most = 0;
-    size_t at_least = 0, at_most = 0;
+    double least = INFINITY, most = 0;  // steps, in sigmas
+    size_t at = 0;
     for (size_t i = 0; i < x.values.size(); ++i) {
         const double step = static_cast<double>(near.hi.values[i]) - static_cast<double>(near.lo.values[i]);
         if (!(step > 1e-36)) continue;
-        const double steps = step / static_cast<double>(slope.values[i]);
-        if (steps < least) least = steps, at_least = i;
-        if (steps > most) most = steps, at_most = i;
+        const double levels = step / static_cast<double>(slope.values[i]);
+        if (levels < least) at = i;
+        least = std::min(least, levels);
+        most = std::max(most, levels);
     }
-    if (most == 0 || (least < 1 + 1e-3 && most > 1 - 1e-3)) return;
-    const size_t at = least >= 1 + 1e-3 ? at_least : at_most;
+    const bool uneven = most > least * (1 + 1e-3);
+    if (most == 0 || (most > 1 - 1e-3 && least < (uneven ? most_levels_a_step : 1 + 1e-3))) return;
     broken(
-        "sigma() gives {} at {}, but there the neighbours are {} and {}, and nowhere are they sigma() apart; "
-        "there "
-        "is no table() that would say what else a level is",
-        number(slope.values[at]), place(slope, at), number(near.lo.values[at]), number(near.hi.values[at]));
+        "sigma() gives {} at {}, where the neighbours are {} and {}{}; there is no table() that would "
+        "explain it",
+        number(slope.values[at]), place(slope, at), number(near.lo.values[at]), number(near.hi.values[at]),
+        uneven ? "" : ", and all are that far apart");
 }
 
 Outcome slopes(Trial& trial) {
