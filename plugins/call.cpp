@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cfenv>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <span>
 #include <vector>
 
 #include "core/base/text.hpp"
+#include "plugins/guard_bytes.hpp"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define HALFTONE_X86 1
@@ -107,10 +110,44 @@ void note_breakage(std::string_view text) noexcept {
     broken_here.text[length] = '\0';
 }
 
-void throw_if_broken(const std::string& plugin) {
+void throw_if_broken(const std::string& plugin, const char* function) {
     if (!broken_here.there) return;
     broken_here.there = false;
-    throw Error(Exit::plugin, plugin, "a function that returns nothing failed: " + shown(broken_here.text));
+    throw Error(Exit::plugin, plugin, std::string(function) + " failed: " + shown(broken_here.text));
+}
+
+void throw_escaped(const std::string& plugin, const char* function) {
+    broken_here.there = false;
+    const auto blame = [&](const std::string& what) {
+        throw Error(Exit::plugin, plugin, fmt::format("{} let an exception out: {}", function, what),
+                    "the plugin is at fault: its functions return errors and throw nothing");
+    };
+    try {
+        throw;
+    } catch (const Error&) {
+        throw;
+    } catch (const Refusal&) {
+        throw;
+    } catch (const std::exception& problem) {
+        blame(shown(problem.what()));
+    } catch (...) {
+        blame("something that is no std::exception");
+    }
+    std::abort();  // not reached
+}
+
+Reason::Reason() {
+    error_.size = sizeof error_;
+    fill_guard(std::as_writable_bytes(std::span(after_)));
+}
+
+const ht_error& Reason::checked(const std::string& plugin, const char* function) const {
+    if (!guard_is_whole(std::as_bytes(std::span(after_))))
+        throw Error(Exit::plugin, plugin,
+                    fmt::format("{} wrote more than the {} bytes that there are for a reason", function,
+                                sizeof error_.text),
+                    "the plugin is at fault: tell its authors");
+    return error_;
 }
 
 std::string shown(std::string_view buffer) {
@@ -120,17 +157,16 @@ std::string shown(std::string_view buffer) {
     return text::printable(text, 500);
 }
 
-void check_status(const std::string& plugin, const std::string& doing, ht_status status,
-                  const ht_error& error) {
+void check_status(const std::string& plugin, const char* function, ht_status status, const ht_error& error) {
     if (status == HT_OK) return;
     std::string reason = shown({error.text, sizeof error.text});
     if (status == HT_REFUSED)
         throw Refusal(reason.empty() ? plugin + " refused it without a reason" : reason);
     if (status == HT_NO_MEMORY)
         throw Error(Exit::space, plugin,
-                    "out of memory while " + doing + (reason.empty() ? "" : ": " + reason));
+                    fmt::format("{} ran out of memory{}", function, reason.empty() ? "" : ": " + reason));
     if (reason.empty()) reason = fmt::format("the plugin gave no reason (status {})", status);
-    throw Error(Exit::plugin, plugin, doing + " failed: " + reason);
+    throw Error(Exit::plugin, plugin, fmt::format("{} failed: {}", function, reason));
 }
 
 }  // namespace halftone

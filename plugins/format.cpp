@@ -61,6 +61,9 @@ std::shared_ptr<const FormatPlan> Format::prepare(const MatrixSource& source,
     const ht_source asked = abi_source(source);
     void* made = nullptr;
     call_checked(culprit, "prepare()", table_.prepare, &asked, options.abi(), &made);
+    if (!made)
+        throw Error(Exit::plugin, culprit, "prepare() returned HT_OK and no plan",
+                    "the plugin is at fault: tell its authors");
 
     // From here on the plan's destructor gives it back, whatever is found.
     std::shared_ptr<FormatPlan> plan(new FormatPlan);
@@ -70,11 +73,7 @@ std::shared_ptr<const FormatPlan> Format::prepare(const MatrixSource& source,
     plan->plugin_ = library_->name();
     plan->source_ = source;
     plan->watch_ = watch_;
-    const ht_facts* facts = nullptr;
-    {
-        FloatingPointGuard guard(culprit);
-        facts = table_.facts(made);
-    }
+    const ht_facts* const facts = call(culprit, "facts()", table_.facts, static_cast<const void*>(made));
     CheckedFacts checked = check_facts(facts, table_, source, culprit);
     plan->facts_ = checked.facts;
     if (checked.facts.remark) plan->remark_ = shown(checked.facts.remark);
@@ -88,6 +87,10 @@ std::vector<Format::Label> Format::labels() const {
     std::vector<Label> all;
     for (uint64_t i = 0; i < table_.n_labels; ++i) {
         if (!table_.labels[i]) fail(Exit::plugin, library_->culprit(), "label {} of its table is missing", i);
+        if (table_.labels[i]->size < HALFTONE_SIZE_TO(ht_label, remark))
+            fail(Exit::plugin, library_->culprit(),
+                 "label {} of its table claims a size of {} bytes; that of ABI {}.0 has {}", i,
+                 table_.labels[i]->size, HALFTONE_ABI_MAJOR, HALFTONE_SIZE_TO(ht_label, remark));
         const ht_label label = copied(table_.labels[i]);
         all.push_back({shown_or_empty(label.label), shown_or_empty(label.options),
                        shown_or_empty(label.loaders), shown_or_empty(label.activations),

@@ -16,6 +16,7 @@
 #include "core/base/json.hpp"
 #include "plugins/library.hpp"
 #include "plugins/options.hpp"
+#include "plugins/watch.hpp"
 
 namespace halftone {
 
@@ -42,14 +43,6 @@ struct StoredTensor {
 // plugins are watched, guard bytes follow.
 using Grid = AlignedBytes;
 
-// Whether buffers lie between guard bytes while a plugin writes to them. Costs a copy of each.
-enum class Watch { no, yes };
-#ifdef NDEBUG
-inline constexpr Watch default_watch = Watch::no;
-#else
-inline constexpr Watch default_watch = Watch::yes;
-#endif
-
 // A plan of a format for one matrix, checked when it is made: exactly one weight, sane granules, sizes that
 // agree. All functions may be called by any thread; the grid's rules are those of format.h.
 class FormatPlan {
@@ -72,7 +65,7 @@ class FormatPlan {
     void fit_band(const ht_region&, const ht_view&, const float* weight, Grid&) const;
     void fit_seal(Grid&) const;
     void load(std::span<const uint8_t* const> companions, Grid&) const;
-    // `band` has exactly the bytes that format.h says the region makes.
+    // `band`: the bytes that format.h says the region makes, or guard_size more, to watch what follows.
     void encode(const Grid&, const ht_region&, const ht_view&, std::span<std::byte> band) const;
     void decode(const Grid&, const ht_region&, std::span<const std::byte> band, const ht_view& out) const;
     std::vector<std::byte> companion(const Grid&, size_t index) const;
@@ -105,6 +98,7 @@ class FormatPlan {
     FormatPlan() = default;
     void check_grid(const Grid&, const char* function) const;
     void check_band(const ht_region&, size_t bytes) const;
+    const void* extension(const char* id) const;  // null without one
 
     std::shared_ptr<PluginLibrary> library_;
     ht_format table_{};

@@ -9,10 +9,19 @@
 
 namespace halftone {
 
+namespace {
+
+// What is small against the weights is watched in every run.
+Watch at_least_guarded(Watch watch) {
+    return watch == Watch::no ? Watch::yes : watch;
+}
+
+}  // namespace
+
 FormatPlan::~FormatPlan() {
     if (!plan_) return;
     try {
-        call(library_->culprit(), table_.release, plan_);
+        call(library_->culprit(), "release()", table_.release, plan_);
     } catch (const Error&) {  // the mode is restored; an error cannot leave a destructor
     }
 }
@@ -33,7 +42,7 @@ Json FormatPlan::description() const {
     if (!named && !description.empty())
         fail(Exit::plugin, library_->culprit(), "its description does not start with \"format\": {}",
              description.dump());
-    if (watch_ == Watch::yes && description != told())
+    if (watch_ != Watch::no && description != told())
         fail(Exit::plugin, library_->culprit(), "describe() said something else when asked again");
     if (source_.experts > 1 && named) description["num_experts"] = source_.experts;
     return description;
@@ -45,39 +54,41 @@ void FormatPlan::check_grid(const Grid& grid, const char* function) const {
 }
 
 Grid FormatPlan::make_grid() const {
-    const size_t guard = watch_ == Watch::yes ? guard_size : 0;
-    Grid grid(facts_.grid_bytes + guard);
-    fill_guard(grid.bytes().last(guard));
-    call(library_->culprit(), table_.begin, plan_, grid.data());
+    Grid grid =
+        watch_ == Watch::fenced ? fenced_bytes(facts_.grid_bytes) : Grid(facts_.grid_bytes + guard_size);
+    fill_guard(grid.bytes().subspan(facts_.grid_bytes));
+    call(library_->culprit(), "begin()", table_.begin, plan_, grid.data());
     check_grid(grid, "begin");
     return grid;
 }
 
 void FormatPlan::rotate(bool back, const ht_view& view, uint64_t rows) const {
     if (facts_.flags & HT_FACT_ROTATES)
-        call(library_->culprit(), table_.rotate, plan_, back ? 1 : 0, &view, rows);
+        call(library_->culprit(), "rotate()", table_.rotate, plan_, back ? 1 : 0, &view, rows);
 }
 
 void FormatPlan::fit_pass(uint32_t pass, const ht_region& region, const ht_view& view, const float* weight,
                           const Grid& grid, std::byte* partials) const {
     const uint64_t granules = (region.rows + facts_.granule_rows - 1) / facts_.granule_rows;
     const std::span slots(partials, static_cast<size_t>(granules * facts_.partial_bytes));
-    write_guarded(watch_ == Watch::yes, slots, library_->culprit(), "fit_pass", [&](std::byte* out) {
-        call(library_->culprit(), table_.fit_pass, plan_, pass, &region, &view, weight,
+    write_guarded(at_least_guarded(watch_), slots, library_->culprit(), "fit_pass", [&](std::byte* out) {
+        call(library_->culprit(), "fit_pass()", table_.fit_pass, plan_, pass, &region, &view, weight,
              static_cast<const void*>(grid.data()), out);
     });
 }
 
 void FormatPlan::fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid& grid) const {
-    call_checked(library_->culprit(), "fit_fold()", table_.fit_fold, plan_, pass,
-                 static_cast<const void*>(partials.data()), n, grid.data());
+    read_guarded(watch_, partials, library_->culprit(), "fit_fold", [&](const std::byte* slots) {
+        call_checked(library_->culprit(), "fit_fold()", table_.fit_fold, plan_, pass,
+                     static_cast<const void*>(slots), n, grid.data());
+    });
     check_grid(grid, "fit_fold");
 }
 
 void FormatPlan::fit_band(const ht_region& region, const ht_view& view, const float* weight,
                           Grid& grid) const {
     if (!table_.fit_band) return;
-    call(library_->culprit(), table_.fit_band, plan_, &region, &view, weight, grid.data());
+    call(library_->culprit(), "fit_band()", table_.fit_band, plan_, &region, &view, weight, grid.data());
     check_grid(grid, "fit_band");
 }
 
@@ -91,7 +102,19 @@ void FormatPlan::load(std::span<const uint8_t* const> companions, Grid& grid) co
     if (companions.size() != stored_.size())
         fail(Exit::failed, library_->culprit(), "load() needs {} companions, not {}", stored_.size(),
              companions.size());
-    call_checked(library_->culprit(), "load()", table_.load, plan_, companions.data(), grid.data());
+    std::vector<std::unique_ptr<WatchedCopy>> copies;
+    std::vector<const uint8_t*> given(companions.begin(), companions.end());
+    if (watch_ == Watch::fenced)
+        for (size_t i = 0; i < given.size(); ++i)
+            if (given[i]) {
+                const std::span bytes(reinterpret_cast<const std::byte*>(given[i]), stored_[i].bytes);
+                copies.push_back(std::make_unique<WatchedCopy>(watch_, bytes));
+                given[i] = reinterpret_cast<const uint8_t*>(copies.back()->data());
+            }
+    call_checked(library_->culprit(), "load()", table_.load, plan_,
+                 static_cast<const uint8_t* const*>(given.data()), grid.data());
+    for (const auto& copy : copies)
+        copy->check(library_->culprit(), "load");
     check_grid(grid, "load");
 }
 
@@ -107,18 +130,25 @@ void FormatPlan::check_band(const ht_region& region, size_t bytes) const {
 
 void FormatPlan::encode(const Grid& grid, const ht_region& region, const ht_view& view,
                         std::span<std::byte> band) const {
-    check_band(region, band.size());
-    write_guarded(watch_ == Watch::yes, band, library_->culprit(), "encode", [&](std::byte* out) {
-        call(library_->culprit(), table_.encode, plan_, static_cast<const void*>(grid.data()), &region, &view,
-             reinterpret_cast<uint8_t*>(out));
+    const uint64_t bytes =
+        band.size() - (band.size() == band_bytes(region.row, region.rows) + guard_size ? guard_size : 0);
+    check_band(region, bytes);
+    const std::span<std::byte> guard = band.subspan(bytes);
+    fill_guard(guard);
+    write_guarded(watch_, band.first(bytes), library_->culprit(), "encode", [&](std::byte* out) {
+        call(library_->culprit(), "encode()", table_.encode, plan_, static_cast<const void*>(grid.data()),
+             &region, &view, reinterpret_cast<uint8_t*>(out));
     });
+    if (!guard_is_whole(guard)) blame(library_->culprit(), "encode", "after", bytes);
 }
 
 void FormatPlan::decode(const Grid& grid, const ht_region& region, std::span<const std::byte> band,
                         const ht_view& out) const {
     check_band(region, band.size());
-    call(library_->culprit(), table_.decode, plan_, static_cast<const void*>(grid.data()), &region,
-         reinterpret_cast<const uint8_t*>(band.data()), &out);
+    read_guarded(watch_, band, library_->culprit(), "decode", [&](const std::byte* bytes) {
+        call(library_->culprit(), "decode()", table_.decode, plan_, static_cast<const void*>(grid.data()),
+             &region, reinterpret_cast<const uint8_t*>(bytes), &out);
+    });
 }
 
 std::vector<std::byte> FormatPlan::companion(const Grid& grid, size_t index) const {
@@ -130,7 +160,7 @@ std::vector<std::byte> FormatPlan::companion(const Grid& grid, size_t index) con
 void FormatPlan::companion(const Grid& grid, size_t index, std::span<std::byte> out) const {
     if (index >= stored_.size() || index == weight_ || out.size() != stored_[index].bytes)
         fail(Exit::failed, library_->culprit(), "has no companion {} of {} bytes", index, out.size());
-    write_guarded(watch_ == Watch::yes, out, library_->culprit(), "companion", [&](std::byte* bytes) {
+    write_guarded(at_least_guarded(watch_), out, library_->culprit(), "companion", [&](std::byte* bytes) {
         call_checked(library_->culprit(), "companion()", table_.companion, plan_,
                      static_cast<const void*>(grid.data()), static_cast<uint32_t>(index),
                      reinterpret_cast<uint8_t*>(bytes));
@@ -139,17 +169,19 @@ void FormatPlan::companion(const Grid& grid, size_t index, std::span<std::byte> 
 
 void FormatPlan::snap(const Grid& grid, const ht_region& region, const ht_view& in,
                       const ht_view& out) const {
-    call(library_->culprit(), table_.snap, plan_, static_cast<const void*>(grid.data()), &region, &in, &out);
+    call(library_->culprit(), "snap()", table_.snap, plan_, static_cast<const void*>(grid.data()), &region,
+         &in, &out);
 }
 
 void FormatPlan::sigma(const Grid& grid, const ht_region& region, const ht_view& out) const {
-    call(library_->culprit(), table_.sigma, plan_, static_cast<const void*>(grid.data()), &region, &out);
+    call(library_->culprit(), "sigma()", table_.sigma, plan_, static_cast<const void*>(grid.data()), &region,
+         &out);
 }
 
 void FormatPlan::around(const Grid& grid, const ht_region& region, const ht_view& in, const ht_view& lo,
                         const ht_view& hi) const {
-    call(library_->culprit(), table_.around, plan_, static_cast<const void*>(grid.data()), &region, &in, &lo,
-         &hi);
+    call(library_->culprit(), "around()", table_.around, plan_, static_cast<const void*>(grid.data()),
+         &region, &in, &lo, &hi);
 }
 
 std::optional<ht_table> FormatPlan::table(const Grid& grid) const {
@@ -164,26 +196,32 @@ std::optional<ht_table> FormatPlan::table(const Grid& grid) const {
     return table;
 }
 
+const void* FormatPlan::extension(const char* id) const {
+    return table_.extension ? call(library_->culprit(), "extension()", table_.extension, id) : nullptr;
+}
+
 const ht_kernels* FormatPlan::kernels(const char* name) const {
-    if (!table_.extension) return nullptr;
-    const auto* const kernels = static_cast<const ht_kernels*>(table_.extension(HT_FORMAT_KERNELS));
-    return kernels && kernels->serves(plan_, name) ? kernels : nullptr;
+    const auto* const kernels = static_cast<const ht_kernels*>(extension(HT_FORMAT_KERNELS));
+    if (!kernels) return nullptr;
+    return call(library_->culprit(), "serves()", kernels->serves, static_cast<const void*>(plan_), name)
+               ? kernels
+               : nullptr;
 }
 
 bool FormatPlan::rounds_activations() const {
-    return table_.extension && table_.extension(HT_FORMAT_ACTIVATIONS) &&
-           !(source_.wants & HT_WANTS_FULL_PRECISION_MM);
+    return !(source_.wants & HT_WANTS_FULL_PRECISION_MM) && extension(HT_FORMAT_ACTIVATIONS);
 }
 
 void FormatPlan::round_activations(std::optional<float> input_scale, const ht_view& view,
                                    uint64_t rows) const {
     if (!rounds_activations()) return;
     const ht_activations offered =
-        copied(static_cast<const ht_activations*>(table_.extension(HT_FORMAT_ACTIVATIONS)));
+        copied(static_cast<const ht_activations*>(extension(HT_FORMAT_ACTIVATIONS)));
     if (!offered.round_activations)
         fail(Exit::plugin, library_->culprit(), "its extension {} has no function", HT_FORMAT_ACTIVATIONS);
     const float scale = input_scale.value_or(1);
-    call(library_->culprit(), offered.round_activations, plan_, input_scale ? &scale : nullptr, &view, rows);
+    call(library_->culprit(), "round_activations()", offered.round_activations, plan_,
+         input_scale ? &scale : nullptr, &view, rows);
 }
 
 uint64_t FormatPlan::band_offset(uint64_t row) const {

@@ -124,6 +124,10 @@ const ht_host* PluginHost::table_for(const std::string& plugin) {
     return &lent.table;
 }
 
+Log& PluginHost::log() {
+    return state_->log;
+}
+
 void PluginHost::set_memory_budget(uint64_t bytes) {
     state_->budget = bytes;
 }

@@ -18,6 +18,7 @@ class PluginHost {
     ~PluginHost();
 
     const ht_host* table_for(const std::string& plugin);  // log lines carry the plugin's name
+    Log& log();
     void cancel() { cancelled_ = true; }
     bool cancelled() const;  // or the user has asked the process to stop
 

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/log.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/trust.hpp"
 #include "core/base/text.hpp"
 #include "plugins/abi_copy.hpp"
@@ -48,7 +50,8 @@ void check_exports(const std::vector<std::string>& exported, const std::string& 
         throw Error(Exit::plugin, where,
                     fmt::format("exports {} more symbol{} than its descriptor, '{}' among them",
                                 others.size(), others.size() == 1 ? "" : "s", others.front()),
-                    "build it with halftone_add_plugin(), or with hidden visibility");
+                    "build it with halftone_add_plugin(), or link it with the version script plugin.map "
+                    "beside that function");
 }
 
 bool looks_like_version(std::string_view version) {
@@ -118,12 +121,12 @@ class Running {
         }
         if (plugin.init) {
             try {
-                call_checked(where, "starting it", plugin.init, host->table_for(name));
+                call_checked(where, "init()", plugin.init, host->table_for(name));
             } catch (const Refusal& reason) {
                 fail(Exit::plugin, where, "does not start: {}", reason.what());
             }
         }
-        counts().emplace(raw, Count{1, host});
+        counts().emplace(raw, Count{1, host, where});
     }
 
     static void stop(const ht_plugin* raw, const ht_plugin& plugin) {
@@ -131,7 +134,7 @@ class Running {
         const auto found = counts().find(raw);
         if (--found->second.count > 0) return;
         try {
-            if (plugin.deinit) call(plugin.id, plugin.deinit);
+            if (plugin.deinit) call(found->second.culprit, "deinit()", plugin.deinit);
         } catch (const Error&) {  // the mode is restored, and nothing is computed with this plugin any more
         }
         counts().erase(found);
@@ -141,6 +144,7 @@ class Running {
     struct Count {
         int count;
         std::shared_ptr<PluginHost> host;
+        std::string culprit;
     };
     // Never destroyed: plugins may be held by objects of static lifetime.
     static std::mutex& mutex() {
@@ -175,10 +179,13 @@ std::shared_ptr<PluginLibrary> PluginLibrary::load(const PluginFile& file, std::
     state->name = fmt::format("{} '{}'", kind_name(file.kind), file.id);
     state->culprit = fmt::format("{} ({})", state->name, where);
     state->host = std::move(host);
+    state->host->log().debug("loading " + where);
     try {
         check_exports(SharedObject::exports(code.to_read()), where);
-        FloatingPointGuard guard(state->culprit);  // its constructors run now
+        const os::ForeignCall here(state->culprit, "loading");  // its constructors run now
+        FloatingPointGuard guard(state->culprit);
         state->object.emplace(code.to_load(), code.real_path());
+        os::name_exit_first();
     } catch (const Error&) {
         throw;
     } catch (const std::runtime_error& reason) {

@@ -72,7 +72,7 @@ Score Model::score(const HeaderFacts& facts) const {
     const ht_header header{sizeof(ht_header), 0, const_cast<HeaderFacts*>(&facts), count, at, find, metadata};
     ht_score score{};
     score.size = sizeof score;
-    call(library_->culprit(), table_.score, &header, &score);
+    call(library_->culprit(), "score()", table_.score, &header, &score);
     return {std::max(score.points, 0), shown({score.evidence, sizeof score.evidence})};
 }
 

@@ -36,12 +36,12 @@ Optimizer::Optimizer(std::shared_ptr<PluginLibrary> library) : library_(std::mov
 }
 
 uint32_t Optimizer::matrices(const OptionValues& options) const {
-    FloatingPointGuard guard(library_->culprit());
-    return table_.mats(options.abi());
+    return call(library_->culprit(), "mats()", table_.mats, options.abi());
 }
 
 void Optimizer::minimize(const ht_problem& problem, const OptionValues& options) const {
-    call_checked(library_->culprit(), "minimize()", table_.minimize, &problem, options.abi());
+    call_checked<os::Patience::any>(library_->culprit(), "minimize()", table_.minimize, &problem,
+                                    options.abi());
 }
 
 std::vector<const ht_op*> Optimizer::operations() const {
@@ -59,8 +59,7 @@ bool Optimizer::owns(const ht_op* wanted) const {
 
 const void* Optimizer::extension(const char* id) const {
     if (!table_.extension) return nullptr;
-    FloatingPointGuard guard(library_->culprit());
-    return table_.extension(id);
+    return call(library_->culprit(), "extension()", table_.extension, id);
 }
 
 }  // namespace halftone

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
@@ -16,14 +17,22 @@ class AlignedBytes {
         : data_(static_cast<std::byte*>(::operator new(size ? size : 1, alignment))), size_(size) {
         std::memset(data_, 0, size_);
     }
+    // Memory that belongs to someone else, who is let go of at the end.
+    AlignedBytes(std::span<std::byte> memory, std::shared_ptr<void> owner)
+        : data_(memory.data()), size_(memory.size()), owner_(std::move(owner)) {}
     AlignedBytes(AlignedBytes&& other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)),
+          owner_(std::move(other.owner_)) {}
     AlignedBytes& operator=(AlignedBytes&& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(size_, other.size_);
+        std::swap(owner_, other.owner_);
         return *this;
     }
-    ~AlignedBytes() { ::operator delete(data_, alignment); }
+    ~AlignedBytes() {
+        if (!owner_) ::operator delete(data_, alignment);
+    }
 
     std::byte* data() { return data_; }
     const std::byte* data() const { return data_; }
@@ -40,6 +49,7 @@ class AlignedBytes {
     static constexpr std::align_val_t alignment{64};
     std::byte* data_ = nullptr;
     size_t size_ = 0;
+    std::shared_ptr<void> owner_;
 };
 
 }  // namespace halftone

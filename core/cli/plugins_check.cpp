@@ -5,7 +5,6 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
-#include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
 #include "core/report/table.hpp"
 #include "plugins/conformance/conformance.hpp"
@@ -16,14 +15,23 @@ namespace {
 using conformance::Outcome, conformance::Report, conformance::Result;
 
 const char* told(Outcome outcome) {
-    return outcome == Outcome::ok ? "ok" : outcome == Outcome::failed ? "FAILED" : "not applicable";
+    switch (outcome) {
+        case Outcome::ok:
+            return "ok";
+        case Outcome::failed:
+            return "FAILED";
+        case Outcome::unfinished:
+            return "not finished";
+        default:
+            return "not applicable";
+    }
 }
 
-void print_json(Context& context, const PluginLibrary& library, const Report& report, uint64_t seed) {
+void print_json(Context& context, const Report& report, uint64_t seed) {
     Json whole;
-    whole["kind"] = "format";
-    whole["id"] = library.file().id;
-    whole["path"] = os::utf8(library.file().path);
+    whole["kind"] = report.subject.kind;
+    whole["id"] = report.subject.id;
+    whole["path"] = report.subject.path;
     whole["seed"] = seed;
     whole["passed"] = report.passed();
     whole["matrices"] = report.matrices;
@@ -42,9 +50,9 @@ void print_json(Context& context, const PluginLibrary& library, const Report& re
     context.out << pretty(whole);
 }
 
-void print_text(Context& context, const PluginLibrary& library, const Report& report, uint64_t seed) {
-    context.out << fmt::format("{} {}, {}\n\n", library.name(), library.descriptor().version,
-                               text::printable(os::utf8(library.file().path), std::string::npos));
+void print_text(Context& context, const Report& report, uint64_t seed) {
+    context.out << fmt::format("{} {}, {}\n\n", report.subject.name, report.subject.version,
+                               text::printable(report.subject.path, std::string::npos));
     TextTable table;
     table.columns = {{"check"}, {"promise"}, {"outcome"}, {"cases", true}};
     table.elastic = 1;
@@ -59,22 +67,24 @@ void print_text(Context& context, const PluginLibrary& library, const Report& re
     for (const std::string& remark : report.remarks)
         context.out << fmt::format("note: {}\n", text::printable(remark, std::string::npos));
     const auto failed = std::ranges::count(report.results, Outcome::failed, &Result::outcome);
-    context.out << (report.passed() ? fmt::format("passed, with {} matrices", report.matrices)
-                                    : fmt::format("{} of {} checks failed, with {} matrices", failed,
-                                                  report.results.size(), report.matrices))
-                << fmt::format(" ({} refused) and --seed {}\n", report.refused, seed);
+    const bool finished = std::ranges::count(report.results, Outcome::unfinished, &Result::outcome) == 0;
+    std::string verdict = report.passed() ? "passed"
+                          : finished ? fmt::format("{} of {} checks failed", failed, report.results.size())
+                                     : "the check could not be finished";
+    if (report.matrices + report.refused > 0)
+        verdict += fmt::format(", with {} matrices ({} refused)", report.matrices, report.refused);
+    context.out << fmt::format("{}, --seed {}\n", verdict, seed);
 }
 
 }  // namespace
 
-int check_plugin(Context& context, std::shared_ptr<PluginLibrary> library, uint64_t seed, bool json) {
-    if (library->descriptor().kind != HT_KIND_FORMAT)
-        throw Error(Exit::usage, library->name(), "only formats can be checked yet");
-    const Report report = conformance::check_format(library, seed);
-    if (json)
-        print_json(context, *library, report, seed);
+int check_plugin(Context& context, const PluginCheck& wanted) {
+    const Report report = conformance::check_in_child(
+        wanted.load, {.seed = wanted.seed, .labels_of_others = wanted.labels_of_others}, wanted.timeout);
+    if (wanted.json)
+        print_json(context, report, wanted.seed);
     else
-        print_text(context, *library, report, seed);
+        print_text(context, report, wanted.seed);
     return static_cast<int>(report.passed() ? Exit::done : Exit::plugin);
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/cli/command.hpp"
 
@@ -11,7 +14,15 @@ class PluginLibrary;
 
 namespace halftone::cli {
 
-// `halftone plugins check`: holds a format to its promises. The exit code: 0, or 4 if it breaks one.
-int check_plugin(Context&, std::shared_ptr<PluginLibrary>, uint64_t seed, bool json);
+// `halftone plugins check`: holds a plugin to its promises, in a process of its own. The exit code: 0, or 4
+// if it breaks one. `load` runs in that process.
+struct PluginCheck {
+    std::function<std::shared_ptr<PluginLibrary>()> load;
+    std::vector<std::string> labels_of_others;
+    uint64_t seed = 1;
+    double timeout = 30;  // seconds a call
+    bool json = false;
+};
+int check_plugin(Context&, const PluginCheck&);
 
 }  // namespace halftone::cli

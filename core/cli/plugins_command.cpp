@@ -5,12 +5,15 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/os/child.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/cli/arguments.hpp"
 #include "core/cli/plugins_check.hpp"
 #include "core/device/device.hpp"
 #include "core/report/table.hpp"
+#include "plugins/call_watch.hpp"
 #include "plugins/registry.hpp"
 
 namespace halftone::cli {
@@ -29,26 +32,63 @@ std::string harmless(std::string_view text) {
     return text::printable(text, std::string::npos);
 }
 
-std::vector<Listed> listed(Registry& registry) {
+Json problem_of(const std::string& text) {
+    Json answer = Json::object();
+    answer["problem"] = text;
+    return answer;
+}
+
+// What loading it says. Functions that are missing count too.
+Json looked_at(Registry& registry, const PluginFile& file) {
+    try {
+        const auto library = registry.library(file.kind, file.id);
+        if (file.kind == HT_KIND_FORMAT) registry.format(file.id);
+        if (file.kind == HT_KIND_MODEL) registry.model(file.id);
+        return {{"version", library->descriptor().version}, {"summary", library->descriptor().summary}};
+    } catch (const Error& error) {
+        return problem_of(error.problem());
+    }
+}
+
+// In a process of its own: a library that crashes or hangs while it is loaded is one row of the list.
+Json looked_at_safely(Registry& registry, const PluginFile& file, double limit) {
+    Json answer;
+    std::string sentence;
+    const os::ChildEnd end = os::in_child(
+        [&](int descriptor) {
+            os::name_foreign_ends({.descriptor = descriptor, .sentence = true});
+            os::write_line(descriptor,
+                           looked_at(registry, file).dump(-1, ' ', false, Json::error_handler_t::replace));
+        },
+        [&](std::string_view line) {
+            if (!line.starts_with('{'))
+                sentence = line;
+            else if (Json parsed = Json::parse(line, nullptr, false); parsed.is_object())
+                answer = std::move(parsed);
+        },
+        limit);
+    if (answer.is_object()) return answer;
+    if (end.late) return problem_of(fmt::format("loading it has not returned for {:g} s", limit));
+    const std::string culprit =
+        fmt::format("{} '{}' ({}) ", kind_name(file.kind), file.id, os::utf8(file.path));
+    if (sentence.starts_with(culprit)) sentence.erase(0, culprit.size());
+    if (sentence.empty()) sentence = "the process that loaded it ended with " + end.told();
+    return problem_of(sentence);
+}
+
+std::vector<Listed> listed(Registry& registry, double limit) {
     std::vector<Listed> result;
     for (const PluginFile& file : registry.listing().files) {
-        Listed one{.file = file, .version = {}, .summary = {}, .problem = {}};
-        try {
-            const auto library = registry.library(file.kind, file.id);
-            if (file.kind == HT_KIND_FORMAT) registry.format(file.id);  // looks at the functions too
-            if (file.kind == HT_KIND_MODEL) registry.model(file.id);
-            one.version = library->descriptor().version;
-            one.summary = library->descriptor().summary;
-        } catch (const Error& error) {
-            one.problem = error.problem();
-        }
-        result.push_back(std::move(one));
+        const Json answer =
+            file.bundled ? looked_at(registry, file) : looked_at_safely(registry, file, limit);
+        result.push_back(
+            {file, answer.value("version", ""), answer.value("summary", ""), answer.value("problem", "")});
     }
     return result;
 }
 
-int list(Context& context, Registry& registry, bool json) {
-    const std::vector<Listed> all = listed(registry);
+int list(Context& context, Registry& registry, bool json, double limit) {
+    const std::vector<Listed> all = listed(registry, limit);
     if (json) {
         Json whole;
         whole["plugins"] = Json::array();
@@ -133,6 +173,7 @@ Found devices_of(const PluginLibrary& library) {
 }
 
 int info(Context& context, Registry& registry, const std::string& name, bool json) {
+    const CallWatch watch(context.log);
     const std::shared_ptr<PluginLibrary> library = find(registry, name);
     const ht_plugin& plugin = library->descriptor();
     std::vector<Format::Label> labels;
@@ -209,6 +250,23 @@ int info(Context& context, Registry& registry, const std::string& name, bool jso
     return 0;
 }
 
+// The labels of bundled formats, but for the one that is to be checked.
+std::vector<std::string> labels_of_others(Registry& registry, const std::string& checked) {
+    std::vector<std::string> labels;
+    for (const PluginFile& file : registry.listing().files) {
+        const std::string stem = "format-" + file.id;
+        const bool same =
+            checked == file.id || checked == stem || os::utf8(std::filesystem::path(checked).stem()) == stem;
+        if (file.kind != HT_KIND_FORMAT || !file.bundled || same) continue;
+        try {
+            for (const Format::Label& label : registry.format(file.id)->labels())
+                if (!label.label.empty()) labels.push_back(label.label);
+        } catch (const Error&) {  // that one's own check will tell
+        }
+    }
+    return labels;
+}
+
 int plugins(Context& context, const Arguments& arguments) {
     const std::string what = arguments.text("list|info|check");
     const std::shared_ptr<Registry> registry =
@@ -220,7 +278,10 @@ int plugins(Context& context, const Arguments& arguments) {
         throw Error(Exit::usage, "",
                     fmt::format("'{}' is one word too many", text::printable(arguments.text("NAME|FILE"))),
                     "'halftone plugins info NAME' tells about one plugin");
-    if (what == "list") return list(context, *registry, json);
+    const std::optional<uint64_t> timeout = arguments.number("timeout", 1, 24 * 3600);
+    if (what == "info" && timeout)
+        throw Error(Exit::usage, "", "--timeout is for 'halftone plugins check' and 'halftone plugins list'");
+    if (what == "list") return list(context, *registry, json, static_cast<double>(timeout.value_or(10)));
     if (what == "info" || what == "check") {
         if (!arguments.has("NAME|FILE"))
             throw Error(
@@ -230,8 +291,11 @@ int plugins(Context& context, const Arguments& arguments) {
                             what));
         const std::string name = arguments.text("NAME|FILE");
         if (what == "info") return info(context, *registry, name, json);
-        const uint64_t seed = arguments.number("seed", 0, UINT64_MAX).value_or(1);
-        return check_plugin(context, find(*registry, name), seed, json);
+        return check_plugin(context, {.load = [&] { return find(*registry, name); },
+                                      .labels_of_others = labels_of_others(*registry, name),
+                                      .seed = arguments.number("seed", 0, UINT64_MAX).value_or(1),
+                                      .timeout = static_cast<double>(timeout.value_or(30)),
+                                      .json = json});
     }
     const std::vector<std::string> known = {"list", "info", "check"};
     throw Error(
@@ -255,7 +319,10 @@ Command plugins_command() {
             arguments.operand("list|info|check", true, "what to do")
                 .operand("NAME|FILE", false, "a plugin's id, or a library file")
                 .flag("json", "print everything as JSON")
-                .option("seed", "N", "what a check tries: the same number, the same matrices; default 1");
+                .option("seed", "N", "what a check tries: the same number, the same matrices; default 1")
+                .option("timeout", "SECONDS",
+                        "how long a call of a check may take, default 30, or loading a library for the list, "
+                        "default 10");
         },
         plugins);
 }

@@ -13,6 +13,7 @@
 #include "core/base/cpu.hpp"
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/memory.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/os/standard_streams.hpp"
@@ -28,6 +29,7 @@
 #include "core/cli/run_command.hpp"
 #include "core/cli/synth/synth_command.hpp"
 #include "core/cli/verify_command.hpp"
+#include "plugins/call_watch.hpp"
 #include "plugins/registry.hpp"
 
 namespace halftone::cli {
@@ -170,6 +172,9 @@ int run_command_line(const Shared& shared, Log& log, std::ostream& out) {
     if (rest[0] == "--version") rest[0] = "version";
     const std::string name = rest[0];
     rest.erase(rest.begin());
+    // 'plugins' starts child processes, and does so with one thread.
+    std::optional<CallWatch> watch;
+    if (name != "plugins") watch.emplace(log);
     for (const Command& command : commands())
         if (command.name == name) return command.run(context, rest);
     return print_help(context, {name});  // says that there is none
@@ -226,6 +231,7 @@ int run_program(const std::vector<std::string>& arguments) {
     try {
         const Shared shared = parse_shared(arguments);
         Log log(shared.log);
+        os::name_foreign_ends({.json = shared.log.style == Log::Style::json});
         try {
             PrintableStream out(std::cout);
             const int code = run_command_line(shared, log, out);

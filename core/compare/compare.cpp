@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/os/foreign_call.hpp"
 #include "core/compare/codes.hpp"
 #include "core/compare/layer_output.hpp"
 #include "core/linalg/gemm.hpp"
@@ -288,6 +289,7 @@ Comparison compare(const Checkpoint& reference, const Checkpoint& other, const P
                    const CompareSettings& settings, Workers& workers, Progress& progress) {
     std::vector<TensorComparison> all(pairing.pairs.size());
     workers.each_job(all.size(), [&](uint64_t i) {
+        const os::Subject about(pairing.pairs[i].other.tensor->name);
         all[i] = PairJob(reference, other, pairing.pairs[i], settings, workers, progress).run();
         ++progress.tensors_done;
     });

@@ -41,13 +41,10 @@ Kind kind_of(ht_status status) {
 // A status of a device is no tensor's fault and not always the plugin's.
 template <class Function, class... Args>
 void call_device(const PluginLibrary& library, const char* doing, Function function, Args... args) {
-    ht_error error{};
-    error.size = sizeof error;
-    ht_status status;
-    {
-        FloatingPointGuard guard(library.culprit());
-        status = function(args..., &error);
-    }
+    Reason place;
+    const ht_status status =
+        halftone::call<os::Patience::any>(library.culprit(), doing, function, args..., place.get());
+    const ht_error& error = place.checked(library.culprit(), doing);
     if (status == HT_OK) return;
     const std::string reason = shown({error.text, sizeof error.text});
     throw DeviceFailure(kind_of(status),
@@ -101,7 +98,10 @@ Device::Device(std::shared_ptr<PluginLibrary> library, uint32_t index)
 }
 
 Device::~Device() {
-    table_.close(device_);
+    try {
+        halftone::call<os::Patience::any>(library_->culprit(), "close()", table_.close, device_);
+    } catch (const Error&) {  // an error cannot leave a destructor
+    }
 }
 
 void* Device::module(const ht_kernels& kernels) {
@@ -111,7 +111,8 @@ void* Device::module(const ht_kernels& kernels) {
 }
 
 void* Device::common() {
-    const auto* const kernels = static_cast<const ht_kernels*>(table_.extension(HT_DEVICE_KERNELS));
+    const auto* const kernels = static_cast<const ht_kernels*>(
+        halftone::call(library_->culprit(), "extension()", table_.extension, HT_DEVICE_KERNELS));
     if (!kernels) fail(Exit::plugin, library_->culprit(), "has no kernels of its own");
     return module(*kernels);
 }

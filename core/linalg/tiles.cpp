@@ -6,14 +6,17 @@
 
 #include "core/base/error.hpp"
 #include "core/base/handover.hpp"
+#include "core/base/os/foreign_call.hpp"
 
 namespace halftone {
 
 void each_tile(uint64_t n, const std::function<void(uint64_t)>& work) {
     if (n == 1) return work(0);
     Handover handover;
+    const char* const subject = os::Subject::current();
     const auto run = [&](const tbb::blocked_range<uint64_t>& range) {
         const Handover::Task task(handover);
+        const os::Subject::Shared about(subject);
         for (uint64_t i = range.begin(); i != range.end(); ++i)
             work(i);
     };

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/recipe.hpp"
 #include "plugins/call.hpp"
@@ -142,6 +143,7 @@ PlannedTensor Planner::remove(uint32_t index, std::string reason) {
 
 PlannedTensor Planner::decide(uint32_t index) {
     const Tensor& source = tensor(index);
+    const os::Subject about(source.name);
     const std::string layer(layer_name(source.name));
     const int rule = rules_.first_match(source.name);
     const std::string by_rule =

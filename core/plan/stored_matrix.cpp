@@ -8,6 +8,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/json.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/candidates.hpp"
 #include "core/plan/model_weights.hpp"
@@ -243,6 +244,7 @@ struct Recognition::State {
         if (!layer.problem.empty())
             throw Error(Exit::input, layer.name, layer.problem,
                         "evidence: " + text::printable(layer.evidence));
+        const os::Subject about(layer.name);
         find_file_markers();
         const FoundLayer found = found_layer(layer);
         try {

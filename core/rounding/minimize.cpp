@@ -20,6 +20,7 @@ template <class Work>
 ht_status guarded(void* self, Work&& work) noexcept {
     auto& lent = *static_cast<Lent*>(self);
     if (lent.thrown) return HT_FAILED;
+    const os::HomeCall here;
     try {
         std::forward<Work>(work)(lent.problem);
         return HT_OK;

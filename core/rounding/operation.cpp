@@ -52,7 +52,7 @@ void Operation::run(std::vector<double>& numbers, const Lift* gradient) const {
         tile.size = sizeof tile;
         tile.nums = numbers.data();
         tile.seed = seed_;
-        return call(culprit_, op_.cpu, static_cast<const ht_tile*>(&tile));
+        return call(culprit_, op_.name, op_.cpu, static_cast<const ht_tile*>(&tile));
     }
     if (mats_.empty()) fail(Exit::plugin, "", "operation '{}' was given no matrix", op_.name);
     // Rows that belong together are never cut.
@@ -109,7 +109,7 @@ void Operation::tile(const TilePlace& at, std::vector<double>& numbers, const Li
     tile.grid = table_ ? &*table_ : nullptr;
     tile.nums = numbers.data();
     tile.seed = seed_of_tile(seed_, at.index);
-    call(culprit_, op_.cpu, static_cast<const ht_tile*>(&tile));
+    call(culprit_, op_.name, op_.cpu, static_cast<const ht_tile*>(&tile));
 }
 
 void factor_matrix(int32_t what, ConstMatrixView a, MatrixView out) {

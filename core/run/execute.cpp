@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/plan/plan_files.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/device_job.hpp"
@@ -199,6 +200,7 @@ Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progre
     std::vector<std::string> why_on_cpu(plan.tensors.size());
     workers.each_job(order.size(), [&](uint64_t index) {
         const PlannedTensor& planned = plan.tensors[order[index]];
+        const os::Subject about(source_of(plan, planned).name);
         switch (planned.action) {
             case Action::quantize:
                 for (uint64_t expert = 0; expert < planned.plan->source().experts; ++expert)
@@ -243,6 +245,7 @@ PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& p
     const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
     workers.each_job(matrices.size(), [&](uint64_t index) {
         const PlannedTensor& planned = *matrices[index];
+        const os::Subject about(source_of(plan, planned).name);
         const auto memory = workers.reserve(planned.stored ? planned.stored->held_bytes() : 0);
         const auto reader = open_reader(plan, planned);
         const Bands bands(reader->rows(), reader->cols(), reader->granule_rows());

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/process.hpp"
 #include "core/linalg/tiles.hpp"
 #include "core/rounding/device_problem.hpp"
@@ -136,6 +137,7 @@ LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, 
                                 const Output& output, Workers& workers, Progress& progress) {
     const std::string name = name_of_matrix(plan, planned, expert);
     const uint64_t work = work_of_learning(plan, planned) - plan.checkpoint->tensors()[planned.source].bytes;
+    const os::Subject about(name);
     try {
         LearnedOutcome outcome = learn(plan, planned, expert, output, workers, progress);
         progress.work_done += work / planned.plan->source().experts;

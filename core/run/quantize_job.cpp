@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/input_scale.hpp"
 #include "core/run/weight_reader.hpp"
 #include "plugins/call.hpp"
+#include "plugins/guard_bytes.hpp"
 
 namespace halftone {
 namespace {
@@ -89,8 +91,10 @@ class QuantizeJob {
     }
 
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
-        const auto band = Scratch::sized(scratch.encoded, format_.band_bytes(region.row, region.rows));
-        format_.encode(grid_, region, view, band);
+        const uint64_t bytes = format_.band_bytes(region.row, region.rows);
+        const auto room = Scratch::sized(scratch.encoded, bytes + guard_size);
+        format_.encode(grid_, region, view, room);
+        const auto band = room.first(bytes);
         write_codes(planned_, expert_, format_.band_offset(region.row), band, output_);
     }
 
@@ -111,6 +115,7 @@ class QuantizeJob {
 void quantize(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
               Workers& workers, Progress& progress) {
     const std::string& name = plan.checkpoint->tensors()[planned.source].name;
+    const os::Subject about(name_of_matrix(plan, planned, expert));
     try {
         QuantizeJob(plan, planned, expert, output, workers, progress).run();
     } catch (const Refusal& refusal) {  // a promise broken: prepare() is where a tensor is refused

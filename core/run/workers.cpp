@@ -10,6 +10,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/handover.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/process.hpp"
 #include "core/run/memory_gate.hpp"
 
@@ -82,8 +83,10 @@ void Workers::each_job(uint64_t n, const std::function<void(uint64_t)>& job) {
 
 void Workers::each_band(uint64_t n, uint64_t bytes, const std::function<void(uint64_t, Scratch&)>& band) {
     Handover handover;
+    const char* const subject = os::Subject::current();
     const auto work = [&](const tbb::blocked_range<uint64_t>& range) {
         const Handover::Task task(handover);
+        const os::Subject::Shared about(subject);
         for (uint64_t i = range.begin(); i != range.end(); ++i) {
             stop_if_interrupted();
             const MemoryGate::Pass pass(state_->bands, bytes);

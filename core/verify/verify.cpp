@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/compare.hpp"
 #include "core/verify/inherent_error.hpp"
@@ -96,6 +97,7 @@ void Verifier::set_totals(Progress& progress) const {
 
 Verification Verifier::run(Workers& workers, Progress& progress) {
     workers.each_job(layers_.size(), [&](uint64_t i) {
+        const os::Subject about(layers_[i]->weight->name);
         try {
             check_stored_values(*file_, layers_[i], workers, progress, findings_);
         } catch (const Error& error) {
@@ -119,6 +121,7 @@ Verification Verifier::run(Workers& workers, Progress& progress) {
 void Verifier::compare_kept(Workers& workers, Progress& progress) {
     std::vector<std::string> wrong(kept_.size());
     workers.each_job(kept_.size(), [&](uint64_t i) {
+        const os::Subject about(kept_[i].other.tensor->name);
         wrong[i] = check_kept(*settings_.against, *file_, kept_[i], workers, progress);
         ++progress.tensors_done;
     });

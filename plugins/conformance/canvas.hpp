@@ -64,7 +64,7 @@ class Canvas {
 
     uint64_t rows_, cols_;
     int64_t row_stride_ = 0, col_stride_ = 0;
-    std::vector<float> cells_;
+    Floats cells_;
 };
 
 }  // namespace halftone::conformance

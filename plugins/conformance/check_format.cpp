@@ -12,7 +12,8 @@ namespace {
 
 class FormatCheck {
   public:
-    FormatCheck(const Format& format, uint64_t seed) : format_(format), seed_(seed) {
+    FormatCheck(const Format& format, const CheckSettings& settings)
+        : format_(format), settings_(settings), seed_(settings.seed) {
         for (const auto& some : {stored_checks(), grid_checks(), reading_checks(), activation_checks()})
             checks_.insert(checks_.end(), some.begin(), some.end());
         for (const Check& check : checks_)
@@ -20,13 +21,13 @@ class FormatCheck {
     }
 
     Report run() {
-        guarded("the plans of impossible shapes",
-                [&] { report_.results.push_back(check_refusals(format_)); });
-        guarded("the labels", [&] { report_.results.push_back(check_labels(format_)); });
-        guarded("descriptions that ask for full precision",
-                [&] { report_.results.push_back(check_full_precision(format_, seed_)); });
-        guarded("the plans of different options",
-                [&] { report_.results.push_back(check_options(format_, seed_, report_.remarks)); });
+        tell(calls_);
+        phase("refusals", [&] { return check_refusals(format_); });
+        phase("labels", [&] { return check_labels(format_); });
+        phase("precision", [&] { return check_full_precision(format_, seed_); });
+        phase("options", [&] { return check_options(format_, seed_, report_.remarks); });
+        for (const Result& result : results_)
+            tell(result);
         Random random(seed_, 0);
         const std::vector<OptionChoice> choices = option_choices(random, format_.library().options());
         // Formats with many options have fewer matrices for each.
@@ -35,10 +36,7 @@ class FormatCheck {
         for (const OptionChoice& choice : choices)
             for (const ht_dialect dialect : all_dialects)
                 try_all(choice, dialect, enough, stream);
-        for (const auto& [what, taken] : accepted_)
-            if (!taken && calls_.outcome == Outcome::ok)
-                report_.remarks.push_back(
-                    fmt::format("no matrix was taken with {}, alone or among others", what));
+        remark_what_was_never_taken();
         if (report_.matrices == 0 && calls_.outcome == Outcome::ok)
             fault(fmt::format("{} tried", report_.refused),
                   "prepare() refuses every matrix, whatever its shape");
@@ -49,6 +47,19 @@ class FormatCheck {
     }
 
   private:
+    void tell(const Result& result) const {
+        if (settings_.observer) settings_.observer->know(result);
+    }
+
+    // A part of the check that makes plans of its own.
+    template <class Work>
+    void phase(const char* name, const Work& work) {
+        guarded(fmt::format("during '{}'", name), [&] {
+            report_.results.push_back(work());
+            tell(report_.results.back());
+        });
+    }
+
     // Shapes until enough were taken, each with other values and another type.
     void try_all(const OptionChoice& choice, ht_dialect dialect, size_t enough, uint64_t& stream) {
         static constexpr ht_dtype dtypes[] = {HT_DTYPE_BF16, HT_DTYPE_F32, HT_DTYPE_F16, HT_DTYPE_F64};
@@ -72,10 +83,12 @@ class FormatCheck {
                     try {
                         Trial trial =
                             make_trial(format_, source, choice.given, values, Random(seed_, stream));
+                        trial.labels_of_others = settings_.labels_of_others;
                         for (const std::string& one : values_given)
                             accepted_[one] = true;
                         ++trials;
                         ++report_.matrices;
+                        if (settings_.observer) settings_.observer->count(report_.matrices, report_.refused);
                         look_at(trial);
                     } catch (const Refusal&) {
                         ++report_.refused;
@@ -104,6 +117,8 @@ class FormatCheck {
                     result.detail = fmt::format("{} [{}]", reason.what(), trial.circumstances());
                 }
             });
+            tell(result);
+            described_refusal_ |= !trial.refusal.empty() && trial.describes();
             if (!trial.refusal.empty() && refusal_.empty())
                 refusal_ = fmt::format("{} [{}]", trial.refusal, trial.circumstances());
         }
@@ -115,6 +130,7 @@ class FormatCheck {
     void guarded(const std::string& where, const Work& work) {
         try {
             ++calls_.cases;
+            if (settings_.observer) settings_.observer->at(where);
             work();
         } catch (const Refusal& refusal) {
             fault(where, fmt::format("a function refused where it may not: {}", refusal.what()));
@@ -129,6 +145,26 @@ class FormatCheck {
         calls_.detail = fmt::format("{} [{}]", what, where);
     }
 
+    // Of a whole number, one value is enough: which others are possible is for prepare() to say.
+    void remark_what_was_never_taken() {
+        if (calls_.outcome != Outcome::ok) return;
+        const OptionTable& table = format_.library().options();
+        for (const auto& [what, taken] : accepted_) {
+            const std::string name = what.substr(0, what.find(" = "));
+            const auto same_option = [&](const auto& other) {
+                return other.second && other.first.starts_with(name + " = ");
+            };
+            bool enough = taken;
+            for (size_t i = 0; i < table.size() && !enough; ++i)
+                enough = table.row(i).name == name &&
+                         (table.row(i).type == HT_INT || table.row(i).type == HT_SIZE) &&
+                         std::ranges::any_of(accepted_, same_option);
+            if (!enough)
+                report_.remarks.push_back(
+                    fmt::format("no matrix was taken with {}, alone or among others", what));
+        }
+    }
+
     // A format may recognize nothing at all; if it knows some of its own layers, it has to know all of them.
     void judge_refusals() {
         const auto result = std::ranges::find(results_, "recognize", &Result::check);
@@ -136,22 +172,30 @@ class FormatCheck {
         if (result->outcome == Outcome::ok) {
             result->outcome = Outcome::failed;
             result->detail = "recognize() refuses what the format wrote: " + refusal_;
+        } else if (described_refusal_) {
+            result->outcome = Outcome::failed;
+            result->detail =
+                "describe() writes a configuration, but recognize() takes nothing that the format writes; a "
+                "format whose weight is a plain tensor describes nothing: " +
+                refusal_;
         } else {
             report_.remarks.push_back("recognize() takes nothing that the format writes: " + refusal_);
         }
     }
 
     const Format& format_;
+    const CheckSettings& settings_;
     uint64_t seed_;
     std::vector<Check> checks_;
     std::vector<Result> results_;
     Result calls_{"calls",
-                  "guard bytes and the floating-point mode stay, facts hold, nothing fails",
+                  "calls return, write only what they are given, keep the floating-point mode",
                   Outcome::ok,
                   0,
                   {}};
     std::map<std::string, bool> accepted_;
     std::string refusal_;
+    bool described_refusal_ = false;
     Report report_;
 };
 
@@ -161,9 +205,9 @@ bool Report::passed() const {
     return std::ranges::none_of(results, [](const Result& one) { return one.outcome == Outcome::failed; });
 }
 
-Report check_format(std::shared_ptr<PluginLibrary> library, uint64_t seed) {
-    const Format format(std::move(library), Watch::yes);
-    return FormatCheck(format, seed).run();
+Report check_format(std::shared_ptr<PluginLibrary> library, const CheckSettings& settings) {
+    const Format format(std::move(library), settings.watch);
+    return FormatCheck(format, settings).run();
 }
 
 }  // namespace halftone::conformance

@@ -104,8 +104,12 @@ std::vector<GivenValue> worth_trying(const ht_option& row) {
             if (bounded)
                 for (const double value : {row.least, row.most})
                     all.push_back(given(static_cast<int64_t>(std::clamp(value, -9e18, 9e18))));
+            // Between the bounds: what is no power of two, and what is beside a bound.
+            if (bounded && row.most - row.least > 3 && row.most < 9e15)
+                for (const double value : {row.least + 1, std::floor((row.least + row.most) / 2)})
+                    all.push_back(given(static_cast<int64_t>(value)));
             // Block sizes and the like are powers of two, and few matrices are multiples of the largest.
-            for (int64_t value : {int64_t{2}, int64_t{16}, int64_t{32}, int64_t{64}})
+            for (int64_t value : {int64_t{2}, int64_t{16}, int64_t{32}, int64_t{64}, int64_t{128}})
                 if (!bounded ||
                     (static_cast<double>(value) > row.least && static_cast<double>(value) < row.most))
                     all.push_back(given(value));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/os/fence.hpp"
 #include "plugins/format.hpp"
 
 namespace halftone::conformance {
@@ -24,9 +25,12 @@ class Random {
     std::array<uint32_t, 256> words_{};  // those from at_ rounded down on
 };
 
+// A plugin that reaches beyond them crashes.
+using Floats = std::vector<float, os::FencedAllocator<float>>;
+
 struct Matrix {
     uint64_t rows = 0, cols = 0;
-    std::vector<float> values;
+    Floats values;
 
     Matrix() = default;
     Matrix(uint64_t r, uint64_t c) : rows(r), cols(c), values(r * c) {}

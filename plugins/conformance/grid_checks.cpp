@@ -4,6 +4,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -110,6 +111,21 @@ Outcome regions(Trial& trial) {
     return Outcome::ok;
 }
 
+// Which scale an element has, by what the facts say.
+uint64_t scale_group(const ht_facts& facts, uint64_t cols, uint64_t row, uint64_t col) {
+    const auto up = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
+    switch (facts.scale_kind) {
+        case HT_SCALE_ROW:
+            return row;
+        case HT_SCALE_TILE:
+            return row / facts.scale_rows * up(cols, facts.scale_cols) + col / facts.scale_cols;
+        case HT_SCALE_RUN:
+            return (row * cols + col) / facts.scale_cols;
+        default:
+            return 0;
+    }
+}
+
 // Where the value of a code is looked up in the table.
 class Table {
   public:
@@ -141,19 +157,7 @@ class Table {
             broken("table() picks a table of levels that is none");
     }
 
-    uint64_t group(uint64_t row, uint64_t col) const {
-        const auto up = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
-        switch (facts_.scale_kind) {
-            case HT_SCALE_ROW:
-                return row;
-            case HT_SCALE_TILE:
-                return row / facts_.scale_rows * up(cols_, facts_.scale_cols) + col / facts_.scale_cols;
-            case HT_SCALE_RUN:
-                return (row * cols_ + col) / facts_.scale_cols;
-            default:
-                return 0;
-        }
-    }
+    uint64_t group(uint64_t row, uint64_t col) const { return scale_group(facts_, cols_, row, col); }
     const float* levels(uint64_t g) const {
         return table_.level + (table_.table_of ? uint64_t{table_.table_of[g]} * table_.levels : 0);
     }
@@ -215,6 +219,50 @@ Outcome tabulated(Trial& trial) {
     return Outcome::ok;
 }
 
+// What one scale covers moves alike.
+void check_groups(const Trial& trial, const Matrix& slope) {
+    const ht_facts& facts = trial.plan->facts();
+    if (facts.scale_kind == HT_SCALE_NONE) return;
+    std::map<uint64_t, size_t> first;
+    for (size_t i = 0; i < slope.values.size(); ++i) {
+        const size_t other =
+            first.try_emplace(scale_group(facts, slope.cols, i / slope.cols, i % slope.cols), i)
+                .first->second;
+        const float a = slope.values[other], b = slope.values[i];
+        if (std::abs(a - b) > 1e-3f * std::max(a, b))
+            broken(
+                "sigma() gives {} at {} and {} at {}, though by its facts (scale_kind {}) one scale covers "
+                "both",
+                number(a), place(slope, other), number(b), place(slope, i), facts.scale_kind);
+    }
+}
+
+// Without a table nothing says what a level is, except where all neighbours are equally far apart: there it
+// is that step. Elsewhere it is no more than the largest step and not far below the least.
+void check_steps(Trial& trial, const Matrix& slope) {
+    constexpr double most_levels_a_step = 256;
+    if (trial.plan->facts().scale_kind == HT_SCALE_NONE) return;
+    const Matrix x = trial.probes()[2];
+    const Neighbours near = around(trial, trial.written.grid, x);
+    double least = INFINITY, most = 0;  // steps, in sigmas
+    size_t at = 0;
+    for (size_t i = 0; i < x.values.size(); ++i) {
+        const double step = static_cast<double>(near.hi.values[i]) - static_cast<double>(near.lo.values[i]);
+        if (!(step > 1e-36)) continue;
+        const double levels = step / static_cast<double>(slope.values[i]);
+        if (levels < least) at = i;
+        least = std::min(least, levels);
+        most = std::max(most, levels);
+    }
+    const bool uneven = most > least * (1 + 1e-3);
+    if (most == 0 || (most > 1 - 1e-3 && least < (uneven ? most_levels_a_step : 1 + 1e-3))) return;
+    broken(
+        "sigma() gives {} at {}, where the neighbours are {} and {}{}; there is no table() that would "
+        "explain it",
+        number(slope.values[at]), place(slope, at), number(near.lo.values[at]), number(near.hi.values[at]),
+        uneven ? "" : ", and all are that far apart");
+}
+
 Outcome slopes(Trial& trial) {
     const Grid& grid = trial.written.grid;
     const Matrix slope = sigma(trial, grid);
@@ -223,7 +271,11 @@ Outcome slopes(Trial& trial) {
             broken("sigma() gives {} at {}; it must be finite and > 0", number(slope.values[i]),
                    place(slope, i));
     const auto table = table_of(trial, grid);
-    if (!table) return Outcome::ok;
+    check_groups(trial, slope);
+    if (!table) {
+        check_steps(trial, slope);
+        return Outcome::ok;
+    }
     const Matrix x = trial.probes()[2];
     const Neighbours near = around(trial, grid, x);
     for (size_t i = 0; i < x.values.size(); ++i) {
@@ -370,7 +422,8 @@ std::vector<Check> grid_checks() {
             {"fixed", "a snapped value stays what it is", fixed_points},
             {"regions", "any region and any view gives what the whole matrix gives", regions},
             {"around", "neighbours bracket, lie on the grid and have none between them", neighbours},
-            {"sigma", "slopes are finite, > 0, and those of the table", slopes},
+            {"sigma", "slopes are finite, > 0, alike below one scale, and those of the table or the steps",
+             slopes},
             {"table", "the table rounds as snap does", tabulated},
             {"moved", "a grid may be copied elsewhere", moved},
             {"threads", "functions on a grid may be called by several threads", threads},

@@ -54,6 +54,43 @@ Outcome loading(Trial& trial) {
     return Outcome::ok;
 }
 
+// A companion that makes no sense is refused: one of its elements is NaN, or negative in a format that writes
+// none such.
+Outcome refusing_scales(Trial& trial) {
+    const FormatPlan& plan = *trial.plan;
+    Outcome outcome = Outcome::not_applicable;
+    for (size_t i = 0; i < plan.stored().size(); ++i) {
+        const StoredTensor& stored = plan.stored()[i];
+        const size_t size = element_bytes(stored.dtype);
+        const std::vector<std::byte>& good = trial.written.companions[i];
+        if (!is_scale(stored.role) || size == 0 || good.size() < size) continue;
+        const size_t which = trial.random.below(good.size() / size);
+        bool negative = stored.role == HT_ROLE_NESTED_ABSMAX;
+        for (size_t k = 0; k + size <= good.size(); k += size)
+            negative |= odd_element(stored.dtype, good.data() + k) == Odd::negative;
+        for (const auto& [what, spoil] : {std::pair("NaN", &set_nan), std::pair("negative", &set_negative)}) {
+            std::vector<std::byte> bad = good;
+            if (negative && spoil == &set_negative) continue;
+            if (!spoil(stored.dtype, bad.data() + which * size)) continue;
+            outcome = Outcome::ok;
+            std::vector<const uint8_t*> companions = pointers(trial);
+            companions[i] = reinterpret_cast<const uint8_t*>(bad.data());
+            Grid grid = plan.make_grid();
+            try {
+                plan.load(companions, grid);
+            } catch (const Refusal&) {
+                continue;
+            }
+            // Padding that covers no value is nobody's concern.
+            const Matrix values = trial.decoded(grid, trial.written.weight);
+            if (!std::ranges::equal(values.values, trial.snapped.values, same_bits))
+                broken("load() takes a {} whose element {} of {} is {}", stored.name, which,
+                       good.size() / size, what);
+        }
+    }
+    return outcome;
+}
+
 FoundLayer as_found(const Trial& trial) {
     constexpr size_t most_shown = 64 * 1024;
     FoundLayer layer{layer_name, {}, {}};
@@ -191,6 +228,29 @@ bool sizes_differ(const FormatPlan& plan, const FoundLayer& layer) {
     });
 }
 
+// Labels that belong to somebody else.
+Outcome leaving_others(Trial& trial) {
+    FoundLayer layer = as_found(trial);
+    if (!layer.marker || trial.labels_of_others.empty()) return Outcome::not_applicable;
+    Json marker = Json::parse(*layer.marker);
+    const std::string own = marker.at("format").get<std::string>();
+    for (const std::string& label : trial.labels_of_others) {
+        if (label == own) continue;
+        marker["format"] = label;
+        layer.marker = marker.dump();
+        try {
+            trial.format.recognize(layer);
+        } catch (const Refusal&) {
+            continue;
+        }
+        const std::vector<Format::Label> labels = trial.format.labels();
+        if (std::ranges::find(labels, label, &Format::Label::label) == labels.end())
+            broken("recognize() takes a layer for its own whose marker says '{}', a label of another format",
+                   label);
+    }
+    return Outcome::ok;
+}
+
 Outcome refusing(Trial& trial) {
     const FoundLayer good = as_found(trial);
     try {
@@ -221,6 +281,8 @@ Outcome refusing(Trial& trial) {
 std::vector<Check> reading_checks() {
     return {{"load", "loaded companions give the values, and themselves", loading},
             {"recognize", "what was written is recognized and decodes to the same", recognizing},
+            {"numbers", "scales that are no numbers are refused", refusing_scales},
+            {"others", "layers with the labels of other formats are refused", leaving_others},
             {"nonsense", "layers that make no sense are refused", refusing}};
 }
 

@@ -32,6 +32,25 @@ Outcome bands(Trial& trial) {
     return Outcome::ok;
 }
 
+// NaN among the scales makes NaN of all that they cover, wherever it is looked at.
+Outcome scales(Trial& trial) {
+    Outcome outcome = Outcome::not_applicable;
+    for (size_t i = 0; i < trial.plan->stored().size(); ++i) {
+        const StoredTensor& stored = trial.plan->stored()[i];
+        const size_t size = element_bytes(stored.dtype);
+        if (!is_scale(stored.role) || size == 0) continue;
+        outcome = Outcome::ok;
+        const std::vector<std::byte>& bytes = trial.written.companions[i];
+        for (size_t k = 0; k + size <= bytes.size(); k += size) {
+            const Odd odd = odd_element(stored.dtype, bytes.data() + k);
+            if (odd != Odd::nan && odd != Odd::infinite) continue;
+            broken("companion {} ({}), element {} of {} is {}", i, stored.name, k / size, bytes.size() / size,
+                   odd == Odd::nan ? "NaN" : "infinite");
+        }
+    }
+    return outcome;
+}
+
 Outcome filled(Trial& trial) {
     const Written other = write(*trial.plan, trial.matrix, {.fill = std::byte{0xA7}});
     const std::string difference = first_difference(*trial.plan, trial.written, other);
@@ -45,7 +64,7 @@ Outcome filled(Trial& trial) {
 }
 
 Outcome weighted(Trial& trial) {
-    std::vector<float> weight(trial.matrix.cols, 1.0f);
+    Floats weight(trial.matrix.cols, 1.0f);
     const Written ones = write(*trial.plan, trial.matrix, {.column_weight = weight.data()});
     std::string difference = first_difference(*trial.plan, trial.written, ones);
     if (!difference.empty())
@@ -157,6 +176,7 @@ std::vector<Check> stored_checks() {
     return {{"plan", "the same matrix gives the same plan, description and bytes", repeated},
             {"bands", "stored bytes do not depend on bands and threads", bands},
             {"fill", "every stored byte is written", filled},
+            {"scales", "stored scales are finite", scales},
             {"weights", "column weights: ones are none, bands do not matter", weighted},
             {"decode", "a band decodes to the whole's values, finite, inside its view", decoding},
             {"zeros", "a matrix of zeros comes back as zeros", zeros},

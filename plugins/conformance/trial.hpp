@@ -54,8 +54,10 @@ struct Trial {
     Written written;
     Matrix snapped;  // decode(encode(matrix))
     Random random;
+    std::vector<std::string> labels_of_others = {};
     std::string refusal = {};  // why recognize() does not take what was written
 
+    bool describes() const { return !plan->description().empty(); }
     Grid copy_of_grid() const;
     Matrix decoded(const Grid&, const std::vector<std::byte>& weight) const;
     // The numbers that grid functions are tried on: the matrix itself, its values on the grid, between and
@@ -68,6 +70,14 @@ struct Trial {
 Trial make_trial(const Format&, const MatrixSource&, const GivenOptions&, Values, Random);
 
 std::string circumstances(const MatrixSource&, const OptionValues&);
+
+// What is wrong with an element of a companion that holds scales, by its bits.
+enum class Odd { none, nan, infinite, negative };
+size_t element_bytes(ht_dtype);  // 0: not a type of scales
+Odd odd_element(ht_dtype, const std::byte*);
+bool set_nan(ht_dtype, std::byte*);       // false: the type has none
+bool set_negative(ht_dtype, std::byte*);  // false: the type has no sign
+bool is_scale(ht_role);                   // what values are multiplied with
 
 std::string number(float);  // "0.5 (0x3f000000)"
 bool same_bits(float, float);

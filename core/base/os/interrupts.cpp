@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/error.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/memory.hpp"
 #include "core/base/os/process.hpp"
 
@@ -35,16 +36,11 @@ Unfinished* find(const std::string& path) {
     return nullptr;
 }
 
-// This and the next: only what POSIX allows inside a signal handler.
-void remove_unfinished() {
-    for (Unfinished* entry = unfinished.load(); entry; entry = entry->next)
-        if (entry->armed.load()) ::unlink(entry->path.c_str());
-}
-
+// Only what POSIX allows inside a signal handler.
 extern "C" void on_interrupt(int) {
     if (signals_seen.fetch_add(1) == 0) return;
     remove_unfinished();
-    ::_exit(static_cast<int>(Exit::interrupted));
+    end_process(static_cast<int>(Exit::interrupted));
 }
 
 }  // namespace
@@ -67,7 +63,7 @@ void end_at_once(Exit code, const char* message) {
     remove_unfinished();
     // Whether it could be written makes no difference any more.
     static_cast<void>(!::write(STDERR_FILENO, message, std::strlen(message)));
-    ::_exit(static_cast<int>(code));
+    end_process(static_cast<int>(code));
 }
 
 bool interrupted() {
@@ -92,6 +88,11 @@ void remove_on_exit(const std::filesystem::path& path) {
     while (!unfinished.compare_exchange_weak(entry->next, entry.get())) {
     }
     (void)entry.release();  // kept as long as the process: the handler may be reading it
+}
+
+void remove_unfinished() noexcept {
+    for (Unfinished* entry = unfinished.load(); entry; entry = entry->next)
+        if (entry->armed.load()) ::unlink(entry->path.c_str());
 }
 
 void keep_on_exit(const std::filesystem::path& path) {

@@ -28,8 +28,10 @@ void catch_interrupts();
 bool interrupted();
 void interrupt();  // sets the flag: nobody is there any more who would read what the process says
 
-// Files that must not outlive this process unless they are finished: removed when it is interrupted twice.
+// Files that must not outlive this process unless they are finished: removed when it is interrupted twice,
+// and when a plugin ends it.
 void remove_on_exit(const std::filesystem::path&);
 void keep_on_exit(const std::filesystem::path&);
+void remove_unfinished() noexcept;  // now; may be called by a signal handler
 
 }  // namespace halftone::os

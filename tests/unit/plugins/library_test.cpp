@@ -124,7 +124,7 @@ TEST(Library, AVersionThatIsNone) {
 }
 
 TEST(Library, OneThatDoesNotStartWithItsReason) {
-    expect_refused("init-fails", {"starting it failed", "the licence server is on fire"});
+    expect_refused("init-fails", {"init() failed", "the licence server is on fire"});
 }
 
 TEST(Library, AnOptionWithAReservedName) {
