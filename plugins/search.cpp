@@ -63,7 +63,7 @@ std::string unusable(const fs::path& path) {
     std::error_code problem;
     const fs::file_status status = fs::status(path, problem);
     if (status.type() == fs::file_type::not_found) return "this is a link to nothing";
-    if (status.type() == fs::file_type::none) return "cannot be looked at: " + problem.message();
+    if (problem) return "cannot be looked at: " + problem.message();
     if (status.type() != fs::file_type::regular) return "this is no regular file";
     return os::distrust(path);
 }
@@ -95,10 +95,15 @@ class Search {
             else
                 read(folder, Origin::explicit_folder, std::exchange(problem, {}));
         }
-        for (const auto& [folder, origin] :
-             {std::pair(folders_.user, Origin::user), std::pair(folders_.bundled, Origin::bundled)})
-            if (!folder.empty() && (is_folder(folder, problem) || !problem.empty()))
-                read(folder, origin, std::exchange(problem, {}));
+        // A home that belongs to another user, as after su, holds nothing of ours.
+        std::error_code error;
+        static_cast<void>(fs::status(folders_.user, error));
+        if (error == std::errc::permission_denied)
+            skip(folders_.user, "cannot be looked at: " + error.message());
+        else if (!folders_.user.empty() && (is_folder(folders_.user, problem) || !problem.empty()))
+            read(folders_.user, Origin::user, std::exchange(problem, {}));
+        if (!folders_.bundled.empty() && (is_folder(folders_.bundled, problem) || !problem.empty()))
+            read(folders_.bundled, Origin::bundled, std::exchange(problem, {}));
         std::ranges::sort(listing_.files, {},
                           [](const PluginFile& file) { return std::pair(file.kind, file.id); });
         return std::move(listing_);

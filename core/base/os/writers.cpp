@@ -23,20 +23,30 @@ namespace {
 constexpr const char* access_list_name = "system.posix_acl_access";
 
 // Root, ourselves, and who could replace the program that is running.
-const std::set<uid_t>& trusted_users() {
-    static const std::set<uid_t> users = [] {
-        std::set<uid_t> users = {0, ::geteuid()};
+struct Trusted {
+    std::set<uid_t> users = {0, ::geteuid()};
+    std::set<gid_t> groups;
+};
+
+const Trusted& trusted() {
+    static const Trusted trusted = [] {
+        Trusted found;
         struct stat status {};
         for (std::filesystem::path at = executable();; at = at.parent_path()) {
-            if (::stat(at.c_str(), &status) == 0) users.insert(status.st_uid);
-            if (!at.has_relative_path()) return users;
+            const bool known = ::stat(at.c_str(), &status) == 0;
+            if (known) found.users.insert(status.st_uid);
+            // Where there is an access list, the bit of the group stands for all of it.
+            const bool plain = ::getxattr(at.c_str(), access_list_name, nullptr, 0) < 0;
+            if (known && plain && (status.st_mode & S_IWGRP) && !(status.st_mode & S_ISVTX))
+                found.groups.insert(status.st_gid);
+            if (!at.has_relative_path()) return found;
         }
     }();
-    return users;
+    return trusted;
 }
 
 bool trusts(uid_t user) {
-    return trusted_users().contains(user);
+    return trusted().users.contains(user);
 }
 
 struct User {
@@ -97,6 +107,7 @@ bool has_only_trusted_users(gid_t group, const std::vector<std::string>& members
 // in. Lists of users need not be complete where they come from the network, so a group of another name is not
 // taken for one whatever its list says.
 bool is_private(gid_t id, uid_t owner) {
+    if (trusted().groups.contains(id)) return true;
     const auto user = user_of(owner);
     const auto group = group_of(id);
     const bool own = user && group ? user->group == id && user->name == group->name

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "plugins/shared_object.hpp"
 #include "tests/unit/plugins/support.hpp"
@@ -119,6 +121,25 @@ TEST(Search, AFolderThatCannotBeReadIsNotAbsent) {
         expect_failure(Exit::plugin, {"loop: cannot be read"}, [&] { registry.require_all_folders(); });
     }
     EXPECT_NO_THROW(Registry(PluginFolders{}, testing_plugins::make_host()).require_all_folders());
+}
+
+TEST(Search, AHomeOfAnotherUserHoldsNothingOfOurs) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+    const TempFolder temp;  // mode 0700
+    temp.folder("plugins");
+    const fs::path folder = temp.path() / "plugins";
+    const pid_t child = ::fork();
+    if (child == 0) {
+        if (::setuid(65534) != 0) ::_exit(3);
+        const PluginListing home =
+            find_plugins({.extra = {}, .environment = {}, .user = folder, .bundled = {}});
+        const PluginListing meant =
+            find_plugins({.extra = {}, .environment = {folder}, .user = {}, .bundled = {}});
+        ::_exit(home.unread.empty() && home.skipped.size() == 1 && meant.unread.size() == 1 ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
 }
 
 TEST(Search, RefusesFilesThatOthersMayWrite) {
