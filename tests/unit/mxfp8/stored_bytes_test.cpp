@@ -138,11 +138,11 @@ ht_source recognized(const Found& found, const std::string& marker) {
 }
 
 TEST(Mxfp8Recognize, TakesBothLabelsAndBothTypesOfScales) {
-    for (const char* label : {"mxfp8", "hybrid_mxfp8"})
+    for (const std::string label : {"mxfp8", "hybrid_mxfp8"})
         for (const ht_dtype scale : {HT_DTYPE_U8, HT_DTYPE_F8_E8M0}) {
             Found found;
             found.scale = scale;
-            const std::string start = std::string(R"({"format": ")") + label + "\"";
+            const std::string start = R"({"format": ")" + label + "\"";
             const ht_source told = recognized(
                 found,
                 start + R"(, "orig_shape": [50, 83], "group_size": 32, "orig_dtype": "torch.float16"})");
@@ -152,7 +152,11 @@ TEST(Mxfp8Recognize, TakesBothLabelsAndBothTypesOfScales) {
             const ht_source untold = recognized(found, start + R"(, "full_precision_matrix_mult": true})");
             EXPECT_EQ(64u, untold.rows);
             EXPECT_EQ(96u, untold.cols);
-            EXPECT_EQ(uint32_t{HT_WANTS_FULL_PRECISION_MM}, untold.wants);
+            // The number more is a part of the hybrid alone.
+            const uint32_t as_found = label == "mxfp8" ? 0 : HT_WANTS_AS_FOUND;
+            EXPECT_EQ(uint32_t{HT_WANTS_FULL_PRECISION_MM} | as_found, untold.wants);
+            const Plan plan(untold);
+            EXPECT_EQ(as_found ? 3u : 2u, plan.facts().n_stored);
         }
 }
 
