@@ -130,12 +130,15 @@ struct Recognition::State {
         return result;
     }
 
-    // What a plugin sees: of a stack of experts the first.
-    FoundLayer::Part part(const Tensor& tensor, uint64_t experts) const {
+    // What a plugin sees: of a stack of experts the first. `flat_rows`: of all of them, where they lie below
+    // each other in one dimension; otherwise 0.
+    FoundLayer::Part part(const Tensor& tensor, uint64_t experts, uint64_t flat_rows) const {
         FoundLayer::Part part{tensor.name, tensor.dtype, tensor.shape, {}};
         uint64_t bytes = tensor.bytes;
-        if (experts > 1 && !tensor.shape.empty() && tensor.shape.front() == experts) {
-            part.shape.erase(part.shape.begin());
+        const uint64_t first = tensor.shape.empty() ? 0 : tensor.shape.front();
+        if (experts > 1 && first > 0 && first == (flat_rows > 0 ? flat_rows : experts)) {
+            part.shape.front() /= experts;
+            if (flat_rows == 0) part.shape.erase(part.shape.begin());
             bytes /= experts;
         }
         if (bytes > most_shown_bytes) return part;
@@ -144,9 +147,21 @@ struct Recognition::State {
         return part;
     }
 
+    // Of experts whose rows lie below each other in a matrix, the marker alone says how many they are.
     uint64_t experts_of(const QuantizedLayer& layer) const {
         const Tensor* const weight = checkpoint->find(layer.name + ".weight");
-        return weight && is_expert_stack(*weight) ? weight->shape.front() : 1;
+        if (!weight) return 1;
+        if (is_expert_stack(*weight)) return weight->shape.front();
+        if (weight->shape.size() != 2 || layer.name.find("expert") == std::string::npos) return 1;
+        const Json marker = Json::parse(layer.configuration, nullptr, /*allow_exceptions=*/false);
+        const auto found = marker.is_object() ? marker.find("num_experts") : marker.end();
+        if (found == marker.end() || !found->is_number_unsigned()) return 1;
+        const auto experts = found->get<uint64_t>();
+        return experts > 1 && weight->shape.front() % experts == 0 ? experts : 1;
+    }
+    uint64_t flat_rows_of(const QuantizedLayer& layer) const {
+        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
+        return weight && weight->shape.size() == 2 ? weight->shape.front() : 0;
     }
 
     FoundLayer found_layer(const QuantizedLayer& layer) const {
@@ -154,9 +169,9 @@ struct Recognition::State {
         const uint64_t experts = experts_of(layer);
         if (!layer.configuration.empty()) found.marker = marker_of(layer, experts);
         for (const Tensor* tensor : tensors_of_layer(*checkpoint, layer.name))
-            found.parts.push_back(part(*tensor, experts));
+            found.parts.push_back(part(*tensor, experts, flat_rows_of(layer)));
         for (const std::string& marker : file_markers_of(layer.name))
-            found.parts.push_back(part(*checkpoint->find(marker), 1));
+            found.parts.push_back(part(*checkpoint->find(marker), 1, 0));
         return found;
     }
 

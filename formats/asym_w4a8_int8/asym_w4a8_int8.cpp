@@ -76,13 +76,15 @@ class AsymW4a8Int8 {
          "NVIDIA from Ampere on", "4 bits a code to store, 8 bits to multiply with"},
         {sizeof(ht_label), 0, label_name, "correction=false bits=6", "comfyui>=0.38.1",
          "int8 per row, rotated", "NVIDIA from Ampere on",
-         "only read; which release was the first that loads it is unknown"},
+         "Halftone reads but does not write it; the first release that loads it is unknown"},
         {sizeof(ht_label), 0, label_name, "correction=false experts=stack", "comfyui>=0.38.1",
          "4 bits, then int8 per row, rotated", "NVIDIA from Ampere on",
-         "only read; 0.33.0 does not load it; which release was the first that does is unknown"},
+         "Halftone reads but does not write it; 0.33.0 does not load it, and the first release that does is "
+         "unknown"},
         {sizeof(ht_label), 0, label_name, "correction=false bits=6 experts=stack", "comfyui>=0.38.1",
          "4 bits, then int8 per row, rotated", "NVIDIA from Ampere on",
-         "only read; 0.33.0 does not load it; which release was the first that does is unknown"},
+         "Halftone reads but does not write it; 0.33.0 does not load it, and the first release that does is "
+         "unknown"},
         {sizeof(ht_label), 0, label_name, "correction=true", "", "none", "",
          "ComfyUI does not load the correction"},
     };

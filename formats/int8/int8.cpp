@@ -177,7 +177,7 @@ class Int8 : public toolbox::ScalarFormat {
          "int8, scaled as they come; rotated where the weight is", "NVIDIA from Turing on", ""},
         {sizeof(ht_label), 0, "int8_tensorwise", "scaling=row rotation=hadamard experts=stack",
          "comfyui>=0.38.1", "int8, scaled as they come; rotated where the weight is", "NVIDIA from Turing on",
-         "0.33.0 loads it and does not rotate back; which release was the first that does is unknown"},
+         "0.33.0 loads it and does not rotate back; the first release that does is unknown"},
         {sizeof(ht_label), 0, "", "layout=legacy", "", "none", "",
          "scale_weight beside the weight and nothing that names the layout"},
     };

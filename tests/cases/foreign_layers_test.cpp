@@ -141,6 +141,25 @@ TEST_F(Foreign, StacksOfRotatedRowsAreRotatedBack) {
     EXPECT_NE(dequantize().code, 0) << "loaders ask for the second of one number";
 }
 
+// Rows of all experts below each other: the marker says how many there are.
+TEST_F(Foreign, StacksThatLieFlatGetTheirDimensionBack) {
+    const std::string name = "mlp.experts.up";
+    write({bytes_tensor(name + ".weight", HT_DTYPE_I8, {2, 4}, {5, 3, 3, -5, 10, 6, 6, -10}),
+           float_tensor(name + ".weight_scale", HT_DTYPE_F32, {2, 1}, Values{0.5f, 1}),
+           marker(name, experts_label)});
+    expect_read(name + ".weight", {4, 0, 0, -1, 16, 0, 0, -4});
+    EXPECT_EQ(Checkpoint::open(folder_ / "plain.safetensors").find(name + ".weight")->shape,
+              (Shape{2, 1, 4}));
+    write_text(folder_ / "p.toml",
+               "[input]\npath = \"in.safetensors\"\n[output]\npath = \"out.safetensors\"\n[model]\nprofile = "
+               "\"none\"\n[quantize]\nformat = \"fp8\"\n");
+    const Finished done = halftone({"run", (folder_ / "p.toml").string(), "--verify"});
+    ASSERT_EQ(done.code, 0) << done.err;
+    const Checkpoint made = Checkpoint::open(folder_ / "out.safetensors");
+    EXPECT_EQ(made.find(name + ".weight")->shape, (Shape{2, 1, 4}));
+    EXPECT_EQ(made.find(name + ".weight_scale")->shape, (Shape{2}));
+}
+
 TEST_F(Foreign, StacksAreWrittenRotatedAndReadBack) {
     write_checkpoint(folder_ / "plain.safetensors",
                      {random_tensor("mlp.experts.up.weight", HT_DTYPE_BF16, {3, 8, 64}, 1)});

@@ -112,6 +112,9 @@ def add_stacks(layers, experts, at):
         labelled(codes.reshape(experts.shape), params.scale.reshape(many, rows, 1), format="int8_tensorwise",
                  convrot=True, convrot_groupsize=64, num_experts=many),
         INT8.dequantize(codes, params).reshape(experts.shape))
+    layers[f"rotated.int8.flat.experts.{at}"] = (
+        labelled(codes, params.scale, format="int8_tensorwise", convrot=True, convrot_groupsize=64, num_experts=many),
+        INT8.dequantize(codes, params).reshape(experts.shape))
     for name, options in (("4", {}), ("none", {"codebook": False}), ("6", {"bits": 6}),
                           ("wide", {"scale_dtype": torch.float32})):
         tensors, values = kit_asym_w4a8_int8(flat, **options)
@@ -119,6 +122,8 @@ def add_stacks(layers, experts, at):
         configuration = marker(format="asym_w4a8_int8", convrot_groupsize=64, num_experts=many)
         layers[f"rotated.asym.{name}.flat_scales.experts.{at}"] = (
             stacked | {"comfy_quant": configuration}, values.reshape(experts.shape))
+        layers[f"rotated.asym.{name}.flat.experts.{at}"] = (
+            tensors | {"comfy_quant": configuration}, values.reshape(experts.shape))
         stacked |= {key: tensors[key].reshape(many, rows, *tensors[key].shape[1:])
                     for key in ("weight_s_rel", "weight_s_channel")}
         layers[f"rotated.asym.{name}.experts.{at}"] = (
