@@ -49,7 +49,8 @@ void check_exports(const std::vector<std::string>& exported, const std::string& 
         throw Error(Exit::plugin, where,
                     fmt::format("exports {} more symbol{} than its descriptor, '{}' among them",
                                 others.size(), others.size() == 1 ? "" : "s", others.front()),
-                    "build it with halftone_add_plugin(), or link it with the version script plugin.map beside that function");
+                    "build it with halftone_add_plugin(), or link it with the version script plugin.map "
+                    "beside that function");
 }
 
 bool looks_like_version(std::string_view version) {

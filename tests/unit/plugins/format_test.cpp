@@ -266,8 +266,7 @@ TEST(Policing, AFormatThatWritesBesideItsBuffersIsNamed) {
 
 TEST(Policing, AFunctionThatReturnsNothingCanSayThatItFailed) {
     for (int i = 0; i < 2; ++i)  // nothing of the first failure is left for the second
-        expect_failure(Exit::plugin,
-                       {"format-breaks", "encode() failed: the codebook is gone"},
+        expect_failure(Exit::plugin, {"format-breaks", "encode() failed: the codebook is gone"},
                        [] { run_everything("breaks", Watch::no); });
     run_everything("sound", Watch::no);
 }
