@@ -80,7 +80,9 @@ void print_text(Context& context, const Report& report, uint64_t seed) {
 
 int check_plugin(Context& context, const PluginCheck& wanted) {
     const Report report = conformance::check_in_child(
-        wanted.load, {.seed = wanted.seed, .labels_of_others = wanted.labels_of_others}, wanted.timeout);
+        wanted.load,
+        {.seed = wanted.seed, .named = wanted.named, .labels_of_others = wanted.labels_of_others},
+        wanted.timeout);
     if (wanted.json)
         print_json(context, report, wanted.seed);
     else

@@ -18,6 +18,7 @@ namespace halftone::cli {
 // if it breaks one. `load` runs in that process.
 struct PluginCheck {
     std::function<std::shared_ptr<PluginLibrary>()> load;
+    std::string named;
     std::vector<std::string> labels_of_others;
     uint64_t seed = 1;
     double timeout = 30;  // seconds a call

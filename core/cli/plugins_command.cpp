@@ -292,6 +292,7 @@ int plugins(Context& context, const Arguments& arguments) {
         const std::string name = arguments.text("NAME|FILE");
         if (what == "info") return info(context, *registry, name, json);
         return check_plugin(context, {.load = [&] { return find(*registry, name); },
+                                      .named = name,
                                       .labels_of_others = labels_of_others(*registry, name),
                                       .seed = arguments.number("seed", 0, UINT64_MAX).value_or(1),
                                       .timeout = static_cast<double>(timeout.value_or(30)),

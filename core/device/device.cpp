@@ -51,6 +51,15 @@ void call_device(const PluginLibrary& library, const char* doing, Function funct
                         reason.empty() ? fmt::format("{} failed (status {})", doing, status) : reason);
 }
 
+// For destructors, which no error can leave.
+template <class Function, class... Args>
+void give_back(const PluginLibrary& library, const char* name, Function function, Args... args) {
+    try {
+        halftone::call<os::Patience::any>(library.culprit(), name, function, args...);
+    } catch (const Error&) {
+    }
+}
+
 ht_device_info listed(const PluginLibrary& library, const ht_device& table, uint32_t index) {
     ht_device_info info{};
     info.size = sizeof info;
@@ -98,10 +107,7 @@ Device::Device(std::shared_ptr<PluginLibrary> library, uint32_t index)
 }
 
 Device::~Device() {
-    try {
-        halftone::call<os::Patience::any>(library_->culprit(), "close()", table_.close, device_);
-    } catch (const Error&) {  // an error cannot leave a destructor
-    }
+    give_back(*library_, "close()", table_.close, device_);
 }
 
 void* Device::module(const ht_kernels& kernels) {
@@ -124,7 +130,7 @@ DeviceBuffer::DeviceBuffer(std::shared_ptr<Device> device, uint64_t bytes, Place
 }
 
 DeviceBuffer::~DeviceBuffer() {
-    if (at_) device_->table_.drop(device_->device_, at_);
+    if (at_) give_back(*device_->library_, "drop()", device_->table_.drop, device_->device_, at_);
 }
 
 DeviceBuffer::DeviceBuffer(DeviceBuffer&& other) noexcept
@@ -151,7 +157,7 @@ DeviceStream::DeviceStream(std::shared_ptr<Device> device) : device_(std::move(d
 }
 
 DeviceStream::~DeviceStream() {
-    device_->table_.end(device_->device_, stream_);
+    give_back(*device_->library_, "end()", device_->table_.end, device_->device_, stream_);
 }
 
 void DeviceStream::copy(void* to, const void* from, uint64_t bytes) {

@@ -95,12 +95,12 @@ class Heard {
             hear(told.begin().key(), told.begin().value());
     }
 
-    Report report(const os::ChildEnd& end) {
+    Report report(const os::ChildEnd& end, const std::string& named) {
         if (!error_.is_null())
             throw Error(static_cast<Exit>(error_[0].get<int>()), error_[1].get<std::string>(),
                         error_[2].get<std::string>(), error_[3].get<std::string>());
         if (ended_ && end.code == 0 && end.signal == 0) return std::move(report_);
-        fail_calls(end);
+        fail_calls(end, named);
         return std::move(report_);
     }
 
@@ -130,12 +130,13 @@ class Heard {
     }
 
     // A report that is missing is a failure, however politely the process ended.
-    void fail_calls(const os::ChildEnd& end) {
+    void fail_calls(const os::ChildEnd& end, const std::string& named) {
         std::string what = sentence_;
         if (what.empty())
             what = fmt::format("the process ended with {} before the check was done", end.told());
         if (report_.subject.name.empty())
-            throw Error(Exit::plugin, "", what, "the plugin is at fault: tell its authors");
+            throw Error(Exit::plugin, sentence_.empty() ? named : "", what,
+                        "the plugin is at fault: tell its authors");
         const std::string culprit = fmt::format("{} ({}) ", report_.subject.name, report_.subject.path);
         if (what.starts_with(culprit)) what.erase(0, culprit.size());
         for (Result& one : report_.results)
@@ -166,7 +167,7 @@ Report check_in_child(const std::function<std::shared_ptr<PluginLibrary>()>& loa
     Heard heard;
     const os::ChildEnd end = os::in_child([&](int descriptor) { work(descriptor, load, settings, timeout); },
                                           [&](std::string_view line) { heard.hear(line); });
-    return heard.report(end);
+    return heard.report(end, settings.named);
 }
 
 Report check(std::shared_ptr<PluginLibrary> library, const CheckSettings& settings) {

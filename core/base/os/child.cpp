@@ -122,3 +122,11 @@ void write_line(int descriptor, std::string text) {
 }
 
 }  // namespace halftone::os
+
+#if defined(__SANITIZE_THREAD__)
+// A child with threads, made by a process with threads, is more than ThreadSanitizer vouches for; the other
+// threads here are those of libraries, which wait.
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() {
+    return "die_after_fork=0";
+}
+#endif
