@@ -62,7 +62,7 @@ std::string name_of_partial(std::string_view file_name) {
 }
 
 os::File create_partial(const fs::path& final_path, const std::string& tag, bool replaces) {
-    const bool keeps = replaces && is_taken(final_path);
+    const bool keeps = replaces && os::state_of(final_path);
     for (unsigned attempt = 1;; ++attempt) {
         const std::string number = attempt == 1 ? "" : fmt::format("-{}", attempt);
         const fs::path path = beside(

@@ -80,6 +80,7 @@ Plan plan_after_looking(Context& context, Plan first, Registry& registry, Worker
         const ProgressDisplay shown = show_progress(context, progress, show);
         knowledge = look_for_nonfinite(first, workers, progress);
     }
+    refuse_changed_inputs(first);  // the next plan opens them again
     return make_plan(std::move(first.pipeline), registry, knowledge);
 }
 

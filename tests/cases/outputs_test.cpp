@@ -241,6 +241,19 @@ TEST_F(OutputsTest, AnInputThatChangesDuringTheRunGetsNoOutput) {
     }
 }
 
+TEST_F(OutputsTest, StatisticsThatChangeDuringTheRunGetNoOutput) {
+    const fs::path statistics = folder_ / "statistics.safetensors";
+    write_checkpoint(statistics, {random_tensor("blocks.0.inputs", HT_DTYPE_F32, {16, 4096}, 1)});
+    const std::vector<std::string> more = {"--set", "input.statistics=" + statistics.string(), "--set",
+                                           "quantize.input_scale=always"};
+    const Finished finished =
+        slow_run(more, [&](int) { fs::last_write_time(statistics, fs::file_time_type::clock::now()); });
+    EXPECT_EQ(finished.code, 3) << finished.err;
+    EXPECT_NE(finished.err.find("statistics.safetensors: the file was changed"), std::string::npos)
+        << finished.err;
+    EXPECT_EQ(names(), Names());
+}
+
 TEST_F(OutputsTest, AReplacedFileKeepsItsMode) {
     const mode_t usual = [] {
         const mode_t mask = ::umask(0);

@@ -391,6 +391,8 @@ TEST_F(OutputTest, ReplacesABrokenLinkOnlyWhenAllowed) {
     start("m.safetensors", "a", true).commit();
     EXPECT_FALSE(fs::is_symlink(at("m.safetensors")));
     EXPECT_FALSE(fs::exists(at("nowhere")));
+    // There were no permissions to keep.
+    EXPECT_EQ(fs::status(at("m.safetensors")).permissions(), fs::status(at("in.safetensors")).permissions());
 }
 
 }  // namespace
