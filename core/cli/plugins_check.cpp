@@ -34,6 +34,7 @@ void print_json(Context& context, const Report& report, uint64_t seed) {
     whole["path"] = report.subject.path;
     whole["seed"] = seed;
     whole["passed"] = report.passed();
+    whole["finished"] = report.finished;
     whole["matrices"] = report.matrices;
     whole["refused"] = report.refused;
     whole["checks"] = Json::array();
@@ -67,10 +68,10 @@ void print_text(Context& context, const Report& report, uint64_t seed) {
     for (const std::string& remark : report.remarks)
         context.out << fmt::format("note: {}\n", text::printable(remark, std::string::npos));
     const auto failed = std::ranges::count(report.results, Outcome::failed, &Result::outcome);
-    const bool finished = std::ranges::count(report.results, Outcome::unfinished, &Result::outcome) == 0;
     std::string verdict = report.passed() ? "passed"
-                          : finished ? fmt::format("{} of {} checks failed", failed, report.results.size())
-                                     : "the check could not be finished";
+                          : report.finished
+                              ? fmt::format("{} of {} checks failed", failed, report.results.size())
+                              : "the check could not be finished";
     if (report.matrices + report.refused > 0)
         verdict += fmt::format(", with {} matrices ({} refused)", report.matrices, report.refused);
     context.out << fmt::format("{}, --seed {}\n", verdict, seed);

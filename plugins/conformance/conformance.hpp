@@ -32,6 +32,7 @@ struct Report {
     uint64_t matrices = 0;             // plans that were tried with weights
     uint64_t refused = 0;              // shapes and options that the format takes not
     std::vector<std::string> remarks;  // what could not be tried
+    bool finished = true;              // false: the plugin ended the process, or was ended
     bool passed() const;
 };
 

@@ -151,6 +151,7 @@ class Heard {
                       0,
                       {}});
         row->outcome = Outcome::failed;
+        report_.finished = false;
         row->detail = at_.empty() ? what : fmt::format("{} [{}]", what, at_);
     }
 
