@@ -87,6 +87,9 @@ class FormatPlan {
     // Where a band lies in the stored weight. `row` starts a granule; `rows` ends at one or at the last row.
     uint64_t band_offset(uint64_t row) const;
     uint64_t band_bytes(uint64_t row, uint64_t rows) const;
+    // The same for a region, which may be a part of a row (ht_facts.piece_cols).
+    uint64_t band_offset(const ht_region&) const;
+    uint64_t band_bytes(const ht_region&) const;
     uint64_t weight_bytes() const { return stored_[weight_].bytes; }
 
     ~FormatPlan();
@@ -98,6 +101,7 @@ class FormatPlan {
     FormatPlan() = default;
     void check_grid(const Grid&, const char* function) const;
     void check_band(const ht_region&, size_t bytes) const;
+    uint64_t bytes_of_pieces(uint64_t cols) const;
     const void* extension(const char* id) const;  // null without one
 
     std::shared_ptr<PluginLibrary> library_;

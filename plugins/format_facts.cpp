@@ -15,8 +15,9 @@ namespace {
 
 constexpr uint64_t most_stored = 32, most_passes = 16;
 constexpr uint64_t slack = uint64_t{64} << 20;  // tables, padding of tiny matrices
-constexpr uint32_t known_flags =
-    HT_FACT_ROTATES | HT_FACT_NOT_IDEMPOTENT | HT_FACT_ANY_RANK | HT_FACT_ENCODE_BEFORE_SEAL;
+constexpr uint64_t widest_padding = 256;        // that rows and columns may be rounded up to
+constexpr uint32_t known_flags = HT_FACT_ROTATES | HT_FACT_NOT_IDEMPOTENT | HT_FACT_ANY_RANK |
+                                 HT_FACT_ENCODE_BEFORE_SEAL | HT_FACT_FOLDS_IN_PARTS;
 
 // Bits of an element; 0 for a type that does not exist.
 uint64_t bits_of(ht_dtype dtype) {
@@ -60,11 +61,16 @@ uint64_t times(uint64_t a, uint64_t b) {
     return b != 0 && a > top / b ? top : a * b;
 }
 
+uint64_t padded(uint64_t n) {
+    return times(n / widest_padding + (n % widest_padding != 0), widest_padding);
+}
+
 class FactsCheck {
   public:
     FactsCheck(const MatrixSource& source, const std::string& culprit) : source_(source), culprit_(culprit) {
-        // No format of ours or a sane one stores a value in more than 8 bytes.
-        const uint64_t elements = times(source.rows, source.cols);
+        // No format of ours or a sane one stores a value in more than 8 bytes, padding included. Where one
+        // column becomes many by padding, that is a lot for a matrix, and still no nonsense.
+        const uint64_t elements = times(padded(source.rows), padded(source.cols));
         most_bytes_ = std::max(times(elements, 8), slack) + slack;
         if (most_bytes_ < slack) most_bytes_ = std::numeric_limits<uint64_t>::max();
     }
@@ -102,6 +108,7 @@ class FactsCheck {
             wrong("a weight of {} bytes, too small for {} granules of {} bytes{}", weight_bytes, whole,
                   facts.granule_bytes, rows_left ? " and a short one" : "");
         if (whole > 1 && source_.cols > 0 && facts.granule_bytes == 0) wrong("granules of 0 bytes");
+        if (facts.piece_cols > 0) check_pieces(facts, weight_bytes);
     }
 
     void check_fitting(const ht_facts& facts, const ht_format& table) const {
@@ -144,6 +151,18 @@ class FactsCheck {
                   source_.cols);
         if (!(source_.wants & HT_WANTS_AS_FOUND))
             wrong("that it writes '{}', a scale of columns, which hosts cannot do yet", one.name);
+    }
+
+    void check_pieces(const ht_facts& facts, uint64_t weight_bytes) const {
+        if (facts.granule_rows != 1)
+            wrong("pieces of rows beside granules of {} rows; they need granules of one", facts.granule_rows);
+        if (facts.flags & HT_FACT_ROTATES) wrong("pieces of rows that it rotates as a whole");
+        if (facts.piece_bytes == 0) wrong("pieces of {} columns in 0 bytes", facts.piece_cols);
+        const uint64_t row_bytes = source_.rows > 1 ? facts.granule_bytes : weight_bytes;
+        const uint64_t in_pieces = times(source_.cols / facts.piece_cols, facts.piece_bytes);
+        if (in_pieces > row_bytes || (source_.cols % facts.piece_cols != 0 && in_pieces == row_bytes))
+            wrong("rows of {} bytes, too small for {} pieces of {} bytes", row_bytes,
+                  source_.cols / facts.piece_cols, facts.piece_bytes);
     }
 
     StoredTensor stored_tensor(const ht_stored* raw, uint64_t i) const {

@@ -119,19 +119,26 @@ void FormatPlan::load(std::span<const uint8_t* const> companions, Grid& grid) co
 }
 
 void FormatPlan::check_band(const ht_region& region, size_t bytes) const {
-    const bool is_band = region.col == 0 && region.cols == source_.cols &&
-                         region.row % facts_.granule_rows == 0 && region.rows <= source_.rows &&
-                         region.row <= source_.rows - region.rows &&
-                         (region.rows % facts_.granule_rows == 0 || region.row + region.rows == source_.rows);
-    if (!is_band || bytes != band_bytes(region.row, region.rows))
-        fail(Exit::failed, library_->culprit(), "was given a band that is none: rows {} to {}, {} bytes",
-             region.row, region.row + region.rows, bytes);
+    const bool inside = region.rows <= source_.rows && region.row <= source_.rows - region.rows &&
+                        region.cols <= source_.cols && region.col <= source_.cols - region.cols;
+    const auto is_cut_at = [](uint64_t at, uint64_t granule, uint64_t end) {
+        return at == end || (granule != 0 && at % granule == 0);
+    };
+    const bool whole_rows = region.cols == source_.cols;
+    const bool is_band =
+        inside && region.row % facts_.granule_rows == 0 &&
+        is_cut_at(region.row + region.rows, facts_.granule_rows, source_.rows) &&
+        (whole_rows || (region.rows == 1 && is_cut_at(region.col, facts_.piece_cols, source_.cols) &&
+                        is_cut_at(region.col + region.cols, facts_.piece_cols, source_.cols)));
+    if (!is_band || bytes != band_bytes(region))
+        fail(Exit::failed, library_->culprit(),
+             "was given a band that is none: rows {} to {}, columns {} to {}, {} bytes", region.row,
+             region.row + region.rows, region.col, region.col + region.cols, bytes);
 }
 
 void FormatPlan::encode(const Grid& grid, const ht_region& region, const ht_view& view,
                         std::span<std::byte> band) const {
-    const uint64_t bytes =
-        band.size() - (band.size() == band_bytes(region.row, region.rows) + guard_size ? guard_size : 0);
+    const uint64_t bytes = band.size() - (band.size() == band_bytes(region) + guard_size ? guard_size : 0);
     check_band(region, bytes);
     const std::span<std::byte> guard = band.subspan(bytes);
     fill_guard(guard);
@@ -232,6 +239,22 @@ uint64_t FormatPlan::band_bytes(uint64_t row, uint64_t rows) const {
     const uint64_t offset = band_offset(row);
     // The band with the last row takes what remains, padding included.
     return row + rows == source_.rows ? weight_bytes() - offset : band_offset(row + rows) - offset;
+}
+
+// Of so many columns of a row, whole pieces; 0 where rows are not cut.
+uint64_t FormatPlan::bytes_of_pieces(uint64_t cols) const {
+    return facts_.piece_cols == 0 ? 0 : cols / facts_.piece_cols * facts_.piece_bytes;
+}
+
+uint64_t FormatPlan::band_offset(const ht_region& region) const {
+    return band_offset(region.row) + bytes_of_pieces(region.col);
+}
+
+uint64_t FormatPlan::band_bytes(const ht_region& region) const {
+    const uint64_t end = region.col + region.cols;
+    if (end == source_.cols)  // the last part of a row takes what remains of it
+        return band_offset(region.row) + band_bytes(region.row, region.rows) - band_offset(region);
+    return bytes_of_pieces(end) - bytes_of_pieces(region.col);
 }
 
 }  // namespace halftone

@@ -9,6 +9,8 @@
 namespace halftone {
 namespace {
 
+constexpr size_t length_word = 8;
+
 uint64_t bytes_of(const OutputTensor& tensor) {
     const std::optional<uint64_t> bytes = byte_count(tensor.dtype, tensor.shape);
     if (!bytes || tensor.dtype == 0)
@@ -49,8 +51,18 @@ void check_names(const std::vector<OutputTensor>& tensors, const Metadata& metad
     check_unique(std::move(keys), "metadata entries");
 }
 
+// Behind room for the length word.
 std::string header_json(const std::vector<OutputTensor>& tensors, const Metadata& metadata) {
-    std::string json = "{";
+    constexpr size_t numbers_and_keys = 96;  // of an entry, about
+    size_t about = 1024;
+    for (const auto& [key, value] : metadata)
+        about += key.size() + value.size() + value.size() / 4;  // JSON within JSON has quotes to escape
+    for (const OutputTensor& tensor : tensors)
+        about += tensor.name.size() + numbers_and_keys;
+    std::string json;
+    json.reserve(about);  // untouched memory costs nothing, whereas growing holds everything twice
+    json.append(length_word, '\0');
+    json += '{';
     if (!metadata.empty()) {
         json += "\"__metadata__\":{";
         for (const auto& [key, value] : metadata)
@@ -99,17 +111,16 @@ FileLayout lay_out(std::vector<OutputTensor> tensors, const Metadata& metadata) 
     }
 
     FileLayout layout;
-    const std::string json = header_json(tensors, metadata);
+    layout.header = header_json(tensors, metadata);
+    const uint64_t json_bytes = layout.header.size() - length_word;
     const HeaderLimits limits;
-    if (json.size() > limits.json_bytes)
+    if (json_bytes > limits.json_bytes)
         throw Error(Exit::failed, "",
                     fmt::format("the header would have {} bytes; no reader takes more than {}",
-                                text::grouped(json.size()), text::grouped(limits.json_bytes)),
+                                text::grouped(json_bytes), text::grouped(limits.json_bytes)),
                     "write shards, or drop metadata");
-    layout.header.reserve(8 + json.size());
-    for (unsigned shift = 0; shift < 64; shift += 8)
-        layout.header += static_cast<char>((json.size() >> shift) & 0xFF);
-    layout.header += json;
+    for (size_t i = 0; i < length_word; ++i)
+        layout.header[i] = static_cast<char>((json_bytes >> (8 * i)) & 0xFF);
     for (OutputTensor& tensor : tensors)
         tensor.offset += layout.header.size();
     layout.size = layout.header.size() + end;
@@ -125,14 +136,19 @@ std::vector<std::vector<OutputTensor>> split_into_shards(std::vector<OutputTenso
         return std::tuple(layer_of(a.name), std::string_view(a.name)) <
                std::tuple(layer_of(b.name), std::string_view(b.name));
     });
-    std::vector<std::vector<OutputTensor>> shards(1);
+    std::vector<std::vector<OutputTensor>> shards;
+    if (shard_size == 0) {
+        shards.push_back(std::move(tensors));
+        return shards;
+    }
+    shards.emplace_back();
     uint64_t used = 0;
     const auto add = [&](OutputTensor& tensor) {
         used += tensor.bytes;
         shards.back().push_back(std::move(tensor));
     };
     const auto make_room = [&](uint64_t bytes) {
-        if (shard_size == 0 || bytes <= shard_size - std::min(used, shard_size) || shards.back().empty())
+        if (bytes <= shard_size - std::min(used, shard_size) || shards.back().empty())
             return;
         shards.emplace_back();
         used = 0;

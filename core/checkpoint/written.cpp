@@ -35,10 +35,16 @@ uint64_t fingerprint(std::span<const std::byte> bytes) {
 }
 
 void WrittenPieces::add(size_t file, uint64_t offset, std::span<const std::byte> bytes) {
-    if (bytes.empty()) return;
-    const Piece piece{file, offset, bytes.size(), fingerprint(bytes)};
-    const std::lock_guard lock(mutex_);
-    pieces_.push_back(piece);
+    // What is read back is read in pieces, too, and must not take more memory than other work does.
+    constexpr size_t most = 4u << 20;
+    while (!bytes.empty()) {
+        const std::span<const std::byte> part = bytes.first(std::min(most, bytes.size()));
+        const Piece piece{file, offset, part.size(), fingerprint(part)};
+        offset += part.size();
+        bytes = bytes.subspan(part.size());
+        const std::lock_guard lock(mutex_);
+        pieces_.push_back(piece);
+    }
 }
 
 std::vector<WrittenPieces::Piece> WrittenPieces::in_order() const {

@@ -46,6 +46,7 @@ int compare_files(Context& context, const Arguments& arguments) {
                     "name a file of them: --stats FILE");
     const auto top = arguments.number("top", 0, UINT64_MAX);
     Workers workers(workers_from(arguments));
+    if (workers.memory_is_limit() && !needs_projection(bounds)) settings.projection_memory = workers.memory();
 
     const auto reference = open_checkpoint(context, arguments.text("REFERENCE"));
     const auto other = open_checkpoint(context, arguments.text("QUANTIZED"));

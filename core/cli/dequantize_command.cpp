@@ -11,6 +11,7 @@
 #include "core/cli/run_files.hpp"
 #include "core/plan/dequantize.hpp"
 #include "core/run/execute.hpp"
+#include "core/run/job_memory.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -64,10 +65,13 @@ int dequantize(Context& context, const Arguments& arguments) {
     if (arguments.has("shapes-from"))
         settings.model = open_checkpoint(context, arguments.text("shapes-from"));
     const std::shared_ptr<Registry> registry = context.registry();
-    const Plan plan = make_dequantize_plan(settings, *registry);
+    Workers::Settings workers_settings = workers_from(arguments);
+    Plan plan = make_dequantize_plan(settings, *registry);
+    plan.pipeline.run.memory = workers_settings.memory;
+    workers_settings.memory = memory_for(plan);
     for (const std::string& warning : plan.warnings)
         context.log.warning(warning);
-    Workers workers(workers_from(arguments));
+    Workers workers(std::move(workers_settings));
     registry->host().set_memory_budget(workers.memory());
     const std::unique_ptr<Output> output = start_output(context, plan);
     Progress progress;

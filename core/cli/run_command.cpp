@@ -15,6 +15,7 @@
 #include "core/report/verify_report.hpp"
 #include "core/run/device_lanes.hpp"
 #include "core/run/execute.hpp"
+#include "core/run/job_memory.hpp"
 #include "core/verify/verify.hpp"
 #include "core/verify/written_files.hpp"
 
@@ -145,7 +146,9 @@ void refuse_findings(const Plan& plan, const Verification& verification) {
 
 int plan(Context& context, const Arguments& arguments) {
     const std::shared_ptr<Registry> registry = context.registry();
-    print_plan(context, make_plan(pipeline_from(arguments), *registry), arguments.has("json"));
+    const Plan plan = make_plan(pipeline_from(arguments), *registry);
+    memory_for(plan);  // or an error, as in a run
+    print_plan(context, plan, arguments.has("json"));
     return static_cast<int>(Exit::done);
 }
 
@@ -159,7 +162,7 @@ int run(Context& context, const Arguments& arguments) {
     Plan plan = make_plan(std::move(pipeline), *registry);
     const bool show = !arguments.has("no-progress");
     Workers workers({.threads = plan.pipeline.run.threads,
-                     .memory = plan.pipeline.run.memory,
+                     .memory = memory_for(plan),
                      .lanes = lanes_for(context, plan, *registry)});
     registry->host().set_memory_budget(workers.memory());
     if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)

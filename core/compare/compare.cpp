@@ -21,6 +21,7 @@ namespace {
 
 constexpr RankRule projected_directions;
 constexpr uint64_t seed = 0;
+constexpr uint64_t most_counted_codes = 256 * sizeof(uint64_t);  // in bytes, of a band
 
 uint64_t cols_of(const Comparable& reference, const Comparable& other) {
     for (const Comparable* one : {&reference, &other})
@@ -33,10 +34,17 @@ uint64_t cols_of(const Comparable& reference, const Comparable& other) {
     return cols;
 }
 
+// The matrix, its singular vectors, and what finding those takes.
+uint64_t projection_bytes(uint64_t rows, uint64_t cols) {
+    const uint64_t rank = projected_directions.rank(rows, cols) + 10;
+    return (rows * cols + 4 * (rows + cols) * rank) * sizeof(float);
+}
+
 bool wants_projection(const ComparedPair& pair, const CompareSettings& settings) {
     const Shape& shape = pair.reference.shape();
     return settings.projection && shape.size() == 2 && shape[0] > 1 && shape[1] > 1 &&
-           element_count(shape).value_or(UINT64_MAX) <= settings.most_projected;
+           element_count(shape).value_or(UINT64_MAX) <= settings.most_projected &&
+           projection_bytes(shape[0], shape[1]) <= settings.projection_memory;
 }
 
 // Divides by a power of two, which is returned: products of numbers near the ends of float32's range would
@@ -69,19 +77,67 @@ const Tensor* sampled_inputs(const ComparedPair& pair, const CompareSettings& se
     return nullptr;
 }
 
+uint64_t experts_of(const Comparable& one) {
+    return one.stored ? one.stored->experts() : 1;
+}
+
+ReaderFacts facts_of(const Comparable& one) {
+    return one.stored ? reader_facts(*one.stored, one.stored->experts()) : reader_facts(*one.tensor);
+}
+
+// Bands of one expert of the other; of whole rows where more than single numbers are looked at.
+Bands bands_of(const ComparedPair& pair, uint64_t cols, bool whole_rows) {
+    const uint64_t elements = element_count(pair.reference.shape()).value_or(0);
+    const uint64_t rows = cols == 0 ? 0 : elements / cols / experts_of(pair.other);
+    const ReaderFacts reference = facts_of(pair.reference);
+    if (!pair.other.stored)
+        return {rows, cols, 1, reference.granule_rows, whole_rows ? 0 : reference.piece_cols};
+    const FormatPlan& plan = *pair.other.stored->plan;
+    return {rows, cols, StoredWeight::granule_rows(plan), reference.granule_rows,
+            whole_rows ? 0 : common_piece(plan.facts().piece_cols, reference.piece_cols)};
+}
+
+// What comparing a pair needs: both sides as they are read, and sampled inputs or the projection.
+JobMemory memory_of(const ComparedPair& pair, const CompareSettings& settings) {
+    const uint64_t cols = cols_of(pair.reference, pair.other);
+    const Tensor* const sampled = sampled_inputs(pair, settings, cols);
+    const bool projects = wants_projection(pair, settings);
+    const Bands bands = bands_of(pair, cols, sampled || projects);
+    const ReaderFacts reference = facts_of(pair.reference);
+    const uint64_t rows_at_once = bands.largest_rows(), cols_at_once = bands.largest_cols();
+    JobMemory memory{reference.held, reference.scratch_bytes(rows_at_once, cols_at_once)};
+    if (pair.other.stored) {
+        const StoredMatrix& stored = *pair.other.stored;
+        memory.held += held_by_reader(stored, stored.experts());
+        memory.band += reader_facts(stored, 1).scratch_bytes(rows_at_once, cols_at_once);
+    } else {
+        memory.band += reader_facts(*pair.other.tensor).scratch_bytes(rows_at_once, cols_at_once);
+    }
+    if (sampled) {
+        memory.held += LayerInputs::held_bytes(sampled->shape[0], sampled->shape[1]);
+        memory.band += LayerInputs::scratch_bytes(sampled->shape[0], rows_at_once);
+    }
+    memory.held += bands.count() * experts_of(pair.other) *
+                   (sizeof(ErrorSums) + sizeof(CodeCounts) + sizeof(OutputSums) + most_counted_codes);
+    if (projects) {
+        const Shape& shape = pair.reference.shape();
+        memory.held += projection_bytes(shape[0], shape[1]);
+    }
+    return memory;
+}
+
 // One tensor and its counterpart.
 class PairJob {
   public:
     PairJob(const Checkpoint& reference, const Checkpoint& other, const ComparedPair& pair,
-            const CompareSettings& settings, Workers& workers, Progress& progress)
+            const CompareSettings& settings, Workers& workers, Workers::Share& share, Progress& progress)
         : pair_(pair),
           workers_(workers),
+          share_(share),
           progress_(progress),
           cols_(cols_of(pair.reference, pair.other)),
           projects_(wants_projection(pair, settings)),
           sampled_(sampled_inputs(pair, settings, cols_)),
-          memory_(workers.reserve(held(pair.reference) + held(pair.other) + projection_bytes() +
-                                  sampled_bytes())),
           reference_(reader_of(reference, pair.reference, cols_)) {
         const StoredMatrix* const matrix = pair.other.stored.get();
         for (uint64_t expert = 0; matrix && expert < matrix->experts(); ++expert)
@@ -95,16 +151,15 @@ class PairJob {
     }
 
     TensorComparison run() {
-        const Bands bands(rows_of_one(), cols_, stored_.empty() ? 1 : stored_.front().granule_rows(),
-                          reference_->granule_rows());
+        const Bands bands = bands_of(pair_, cols_, sampled_ || projects_);
         std::vector<ErrorSums> sums(experts() * bands.count());
         std::vector<CodeCounts> codes(sums.size());
         std::vector<OutputSums> outputs(sums.size());
         each_band(bands, [&](uint64_t index, const ht_region& region, Scratch& first, Scratch& second) {
             const WidenedBand before = reference_->read(region, first);
             const ht_view after = read_other(region, second, &codes[index]);
-            const uint64_t n = region.rows * cols_;
-            sums[index].add({before.view.at, n}, {after.at, n}, region.row * cols_);
+            const uint64_t n = region.rows * region.cols;
+            sums[index].add({before.view.at, n}, {after.at, n}, region.row * cols_ + region.col);
             if (inputs_ && sums[index].nonfinite == 0)
                 outputs[index] = inputs_->sums({before.view.at, region.rows, cols_, cols_},
                                                {after.at, region.rows, cols_, cols_});
@@ -135,41 +190,19 @@ class PairJob {
     }
 
   private:
-    static uint64_t held(const Comparable& one) { return one.stored ? one.stored->held_bytes() : 0; }
-
     uint64_t experts() const { return std::max<uint64_t>(stored_.size(), 1); }
     uint64_t rows_of_one() const { return reference_->rows() / experts(); }
-
-    // The matrix, its singular vectors, and what finding those takes.
-    uint64_t projection_bytes() const {
-        if (!projects_) return 0;
-        const uint64_t rows = element_count(pair_.reference.shape()).value() / cols_;
-        const uint64_t rank = projected_directions.rank(rows, cols_) + 10;
-        return (rows * cols_ + 4 * (rows + cols_) * rank) * sizeof(float);
-    }
-
-    uint64_t sampled_bytes() const {
-        return sampled_ ? LayerInputs::held_bytes(sampled_->shape[0], sampled_->shape[1]) : 0;
-    }
-
-    uint64_t scratch_bytes(uint64_t rows) const {
-        const uint64_t output = inputs_ ? inputs_->scratch_bytes(rows) : 0;
-        const uint64_t other = other_ ? other_->scratch_bytes(rows)
-                                      : stored_.front().most_bytes(rows) + rows * cols_ * sizeof(float);
-        return reference_->scratch_bytes(rows) + other + output;
-    }
 
     // `bands` are those of one expert; regions are of the whole stack.
     template <class Work>
     void each_band(const Bands& bands, const Work& work) {
-        workers_.each_band(experts() * bands.count(), scratch_bytes(bands.largest_rows()),
-                           [&](uint64_t index, Scratch& scratch) {
-                               Scratch second;
-                               ht_region region = bands.region(index % bands.count());
-                               region.row += index / bands.count() * rows_of_one();
-                               work(index, region, scratch, second);
-                               progress_.work_done += reference_->bytes_of(region);
-                           });
+        workers_.each_band(share_, experts() * bands.count(), [&](uint64_t index, Scratch& scratch) {
+            Scratch second;
+            ht_region region = bands.region(index % bands.count());
+            region.row += index / bands.count() * rows_of_one();
+            work(index, region, scratch, second);
+            progress_.work_done += reference_->bytes_of(region);
+        });
     }
 
     // `region` lies within one expert.
@@ -180,7 +213,7 @@ class PairJob {
         const ht_region of_one{region.row % rows, region.col, region.rows, region.cols};
         const ht_view view = weight.decode(of_one, scratch);
         if (codes) {
-            const uint64_t bytes = weight.plan().band_bytes(of_one.row, of_one.rows);
+            const uint64_t bytes = weight.plan().band_bytes(of_one);
             *codes = count_codes(weight, of_one, scratch.source.bytes().first(bytes), view);
         }
         weight.to_weights(of_one, view);
@@ -220,11 +253,11 @@ class PairJob {
 
     const ComparedPair& pair_;
     Workers& workers_;
+    Workers::Share& share_;
     Progress& progress_;
     uint64_t cols_;
     bool projects_;
     const Tensor* sampled_;
-    std::shared_ptr<void> memory_;
     std::unique_ptr<WeightReader> reference_, other_;
     std::vector<StoredWeight> stored_;  // the experts of one that is quantized, instead of other_
     std::optional<LayerInputs> inputs_;
@@ -288,9 +321,14 @@ void set_totals(Progress& progress, const Pairing& pairing, const CompareSetting
 Comparison compare(const Checkpoint& reference, const Checkpoint& other, const Pairing& pairing,
                    const CompareSettings& settings, Workers& workers, Progress& progress) {
     std::vector<TensorComparison> all(pairing.pairs.size());
-    workers.each_job(all.size(), [&](uint64_t i) {
+    const auto need = [&](uint64_t i) {
+        const JobMemory memory = memory_of(pairing.pairs[i], settings);
+        workers.require_room(pairing.pairs[i].name, memory);
+        return memory;
+    };
+    workers.each_job(all.size(), need, [&](uint64_t i, Workers::Share& share) {
         const os::Subject about(pairing.pairs[i].other.tensor->name);
-        all[i] = PairJob(reference, other, pairing.pairs[i], settings, workers, progress).run();
+        all[i] = PairJob(reference, other, pairing.pairs[i], settings, workers, share, progress).run();
         ++progress.tensors_done;
     });
     Comparison result;

@@ -14,6 +14,7 @@ struct CompareSettings {
     bool projection = true;
     // Above so many elements the directions are not looked for: they need the matrix as float32 at once.
     uint64_t most_projected = uint64_t{1} << 28;
+    uint64_t projection_memory = UINT64_MAX;                 // nor where that takes more than this
     std::shared_ptr<const Checkpoint> statistics = nullptr;  // sampled inputs, "LAYER.inputs"
 };
 

@@ -56,8 +56,8 @@ LayerInputs::LayerInputs(Matrix inputs, const FormatPlan* plan, std::optional<fl
     each_scaled([](float& x, float scale) { x = scale == 0 ? 0 : x / scale; });
 }
 
-uint64_t LayerInputs::scratch_bytes(uint64_t rows) const {
-    return std::min(samples_at_once, inputs_.rows()) * rows * sizeof(float);
+uint64_t LayerInputs::scratch_bytes(uint64_t samples, uint64_t rows) {
+    return std::min<uint64_t>(samples_at_once, samples) * rows * sizeof(float);
 }
 
 OutputSums LayerInputs::sums(ConstMatrixView before, MatrixView after) const {

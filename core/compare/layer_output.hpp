@@ -31,7 +31,7 @@ class LayerInputs {
 
     // For a band of the weight's rows before and after; what is in `after` is lost. Any thread.
     OutputSums sums(ConstMatrixView before, MatrixView after) const;
-    uint64_t scratch_bytes(uint64_t rows) const;
+    static uint64_t scratch_bytes(uint64_t samples, uint64_t rows);
 
   private:
     Matrix inputs_, rounded_;  // rounded_ is empty where nothing is rounded; in the basis of the inputs

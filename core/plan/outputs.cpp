@@ -1,9 +1,9 @@
 #include "core/plan/outputs.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
-#include <map>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -95,21 +95,31 @@ PlannedOutput output_of_kept(const Tensor& tensor, ht_dtype as) {
 }
 
 void lay_out_files(Plan& plan, const Metadata& metadata) {
-    std::map<std::string_view, PlannedOutput*> by_name;
+    // Models may have millions of tensors: no maps, and nothing that grows by copying.
+    size_t count = 0;
+    for (const PlannedTensor& planned : plan.tensors)
+        count += planned.outputs.size();
+    std::vector<PlannedOutput*> by_name;
     std::vector<OutputTensor> tensors;
+    by_name.reserve(count);
+    tensors.reserve(count);
     for (PlannedTensor& planned : plan.tensors)
         for (PlannedOutput& output : planned.outputs) {
-            if (!by_name.emplace(output.name, &output).second)
-                fail(Exit::usage, text::printable(output.name),
-                     "two layers of the output would have this name");
+            by_name.push_back(&output);
             tensors.push_back({output.name, output.dtype, output.shape, output.bytes, 0});
         }
+    std::ranges::sort(by_name, {}, &PlannedOutput::name);
+    if (const auto twice = std::ranges::adjacent_find(by_name, {}, &PlannedOutput::name);
+        twice != by_name.end())
+        fail(Exit::usage, text::printable((*twice)->name), "two layers of the output would have this name");
     for (std::vector<OutputTensor>& shard :
          split_into_shards(std::move(tensors), plan.pipeline.output.shard_size)) {
         FileLayout layout = lay_out(std::move(shard), metadata);
         for (const OutputTensor& placed : layout.tensors) {
-            by_name.at(placed.name)->file = static_cast<uint32_t>(plan.files.size());
-            by_name.at(placed.name)->offset = placed.offset;
+            PlannedOutput& output =
+                **std::ranges::lower_bound(by_name, placed.name, {}, &PlannedOutput::name);
+            output.file = static_cast<uint32_t>(plan.files.size());
+            output.offset = placed.offset;
         }
         plan.output_bytes += layout.size;
         plan.files.push_back(std::move(layout));

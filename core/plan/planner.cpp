@@ -366,6 +366,7 @@ void Planner::lay_out_files() {
 
 Plan Planner::plan() {
     const auto n = static_cast<uint32_t>(plan_.checkpoint->tensors().size());
+    plan_.tensors.reserve(n);
     for (uint32_t i = 0; i < n; ++i)
         plan_.tensors.push_back(decide(i));
     check_kept_layouts();

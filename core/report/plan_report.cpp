@@ -87,18 +87,23 @@ std::string commonest_reasons(const Plan& plan, size_t limit) {
 std::string plan_table(const Plan& plan, const TableSettings& settings) {
     TextTable table;
     table.columns = {{"tensor"}, {"dtype"}, {"shape"}, {"action"}, {"as"}, {"stored", true}, {"reason"}};
-    for (const PlannedTensor& planned : plan.tensors) {
+    table.more_rows = plan.tensors.size();
+    table.row_at = [&](size_t i) -> TextTable::Row {
+        const PlannedTensor& planned = plan.tensors[i];
         const Tensor& source = source_of(plan, planned);
         std::string as;
         if (planned.action == Action::quantize)
             as = planned.format;
         else if (planned.action == Action::cast)
             as = dtype::name(planned.outputs.front().dtype);
-        table.rows.push_back({source.name, std::string(dtype::name(source.dtype)), to_string(source.shape),
-                              std::string(name(planned.action)), as,
-                              planned.action == Action::remove ? "-" : text::bytes(stored_bytes(planned)),
-                              planned.reason});
-    }
+        return {source.name,
+                std::string(dtype::name(source.dtype)),
+                to_string(source.shape),
+                std::string(name(planned.action)),
+                as,
+                planned.action == Action::remove ? "-" : text::bytes(stored_bytes(planned)),
+                planned.reason};
+    };
     return table.text(settings.width) + "\n" + plan_overview(plan);
 }
 

@@ -1,6 +1,7 @@
 #include "core/report/table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/text.hpp"
 
@@ -28,9 +29,14 @@ std::string padded(const std::string& text, size_t width, bool right) {
 
 std::string TextTable::text(int width) const {
     TextTable shown = *this;  // cells hold names from files
-    for (auto& row : shown.rows)
+    const auto made_printable = [](Row row) {
         for (std::string& cell : row)
             cell = text::printable(cell, std::string::npos);
+        return row;
+    };
+    for (Row& row : shown.rows)
+        row = made_printable(std::move(row));
+    shown.row_at = [&](size_t i) { return made_printable(row_at(i)); };
     return shown.text_of_printable(width);
 }
 
@@ -38,9 +44,16 @@ std::string TextTable::text_of_printable(int width) const {
     std::vector<size_t> widths;
     for (const Column& column : columns)
         widths.push_back(shown_width(column.title));
-    for (const auto& row : rows)
+    const auto each_row = [&](const auto& visit) {
+        for (const Row& row : rows)
+            visit(row);
+        for (size_t i = 0; i < more_rows; ++i)
+            visit(row_at(i));
+    };
+    each_row([&](const Row& row) {
         for (size_t i = 0; i < row.size(); ++i)
             widths[i] = std::max(widths[i], shown_width(row[i]));
+    });
     size_t total = 2 * (columns.size() - 1);
     for (size_t one : widths)
         total += one;
@@ -60,8 +73,8 @@ std::string TextTable::text_of_printable(int width) const {
         result += line + "\n";
     };
     add_row([&](size_t i) { return columns[i].title; });
-    for (const auto& row : rows)
-        add_row([&](size_t i) { return i < row.size() ? row[i] : std::string(); });
+    each_row(
+        [&](const Row& row) { add_row([&](size_t i) { return i < row.size() ? row[i] : std::string(); }); });
     return result;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,12 @@ struct TextTable {
         bool right = false;
     };
     std::vector<Column> columns;
-    std::vector<std::vector<std::string>> rows;
+    using Row = std::vector<std::string>;
+    std::vector<Row> rows;
+    // More rows, made as they are needed: a table of a million tensors is larger than all that is known of
+    // them.
+    size_t more_rows = 0;
+    std::function<Row(size_t)> row_at = {};
     size_t elastic = 0;
 
     std::string text(int width) const;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/device/device_grid.hpp"
+#include "core/run/job_memory.hpp"
 #include "core/run/quantize_job.hpp"
 #include "core/run/weight_reader.hpp"
 
@@ -196,12 +197,28 @@ std::string missing_kernel(const FormatPlan& format) {
 
 }  // namespace
 
+JobMemory memory_to_quantize_on_device(const Plan& plan, const PlannedTensor& planned) {
+    const FormatPlan& format = *planned.plan;
+    const ht_facts& facts = format.facts();
+    const uint64_t rows = format.source().rows, cols = format.source().cols;
+    const uint64_t granules = rows / facts.granule_rows + (rows % facts.granule_rows != 0);
+    const ReaderFacts source = reader_of_one(plan, planned);
+    const uint64_t row_bytes = cols * sizeof(float);
+    const uint64_t staged_rows = std::max<uint64_t>(staging_bytes / std::max<uint64_t>(row_bytes, 1), 1);
+    uint64_t largest_companion = 0;
+    for (const StoredTensor& stored : format.stored())
+        if (stored.role != HT_ROLE_WEIGHT) largest_companion = std::max(largest_companion, stored.bytes);
+    const uint64_t partials = facts.passes > 0 ? granules * facts.partial_bytes : 0;
+    return {source.held + facts.grid_bytes + std::max(partials, 2 * largest_companion) +
+                2 * std::max(staging_bytes, row_bytes) +
+                source.scratch_bytes(std::min(staged_rows, rows), cols),
+            0};
+}
+
 std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
-                               const Output& output, Workers& workers, DeviceLanes& lanes,
-                               Progress& progress) {
+                               const Output& output, DeviceLanes& lanes, Progress& progress) {
     if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
     if (lanes.device()->lost()) return "the device is lost";
-    const auto memory = workers.reserve(planned.plan->facts().grid_bytes + 2 * staging_bytes);
     const auto work = [&] {
         const DeviceLanes::Handle lane = lanes.take();
         DeviceJob(plan, planned, expert, output, *lane).run();

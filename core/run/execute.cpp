@@ -5,12 +5,14 @@
 #include <cstring>
 #include <fmt/format.h>
 #include <mutex>
+#include <optional>
 
 #include "core/base/error.hpp"
 #include "core/base/os/foreign_call.hpp"
 #include "core/plan/plan_files.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/device_job.hpp"
+#include "core/run/job_memory.hpp"
 #include "core/run/quantize_job.hpp"
 #include "core/run/weight_reader.hpp"
 #include "core/tensor/convert.hpp"
@@ -50,24 +52,24 @@ uint64_t work_of(const Plan& plan, const PlannedTensor& planned) {
 
 // Calls work(offset, length) for consecutive pieces of a tensor's bytes.
 template <class Work>
-void each_piece(uint64_t total, uint64_t piece, uint64_t scratch_bytes, Workers& workers, const Work& work) {
-    workers.each_band((total + piece - 1) / piece, scratch_bytes, [&](uint64_t index, Scratch& scratch) {
+void each_piece(uint64_t total, uint64_t piece, Workers& workers, Workers::Share& share, const Work& work) {
+    workers.each_band(share, (total + piece - 1) / piece, [&](uint64_t index, Scratch& scratch) {
         const uint64_t offset = index * piece;
         work(offset, std::min(piece, total - offset), scratch);
     });
 }
 
 void copy(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-          Progress& progress) {
+          Workers::Share& share, Progress& progress) {
     const Tensor& tensor = source_of(plan, planned);
     const PlannedOutput& to = planned.outputs.front();
-    constexpr uint64_t piece = 1u << 20;
-    each_piece(tensor.bytes, piece, piece, workers, [&](uint64_t offset, uint64_t length, Scratch& scratch) {
-        const auto bytes = Scratch::sized(scratch.source, length);
-        plan.checkpoint->read(tensor, offset, bytes);
-        output.write(to.file, to.offset + offset, bytes);
-        progress.work_done += length;
-    });
+    each_piece(tensor.bytes, copied_at_once, workers, share,
+               [&](uint64_t offset, uint64_t length, Scratch& scratch) {
+                   const auto bytes = Scratch::sized(scratch.source, length);
+                   plan.checkpoint->read(tensor, offset, bytes);
+                   output.write(to.file, to.offset + offset, bytes);
+                   progress.work_done += length;
+               });
 }
 
 // A finite value that the narrower type would make infinite.
@@ -91,14 +93,13 @@ bool overflows(ht_dtype to, const Tensor& tensor, std::span<const std::byte> sou
 }
 
 void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-          Progress& progress) {
+          Workers::Share& share, Progress& progress) {
     const Tensor& tensor = source_of(plan, planned);
     const PlannedOutput& to = planned.outputs.front();
     const uint64_t from_bytes = dtype::bits(tensor.dtype) / 8, to_bytes = dtype::bits(to.dtype) / 8;
     const uint64_t elements = tensor.bytes / from_bytes;
     const auto reader = open_reader(*plan.checkpoint, tensor, 1);
-    const uint64_t scratch_bytes = reader->scratch_bytes(flat_band_elements) + flat_band_elements * to_bytes;
-    each_piece(elements, flat_band_elements, scratch_bytes, workers,
+    each_piece(elements, flat_band_elements, workers, share,
                [&](uint64_t first, uint64_t count, Scratch& scratch) {
                    const WidenedBand band = reader->read({first, 0, count, 1}, scratch);
                    const std::span<const float> values(band.view.at, count);
@@ -115,16 +116,13 @@ void cast(const Plan& plan, const PlannedTensor& planned, const Output& output, 
 
 // A quantized matrix as plain numbers.
 void read_back(const Plan& plan, const PlannedTensor& planned, const Output& output, Workers& workers,
-               Progress& progress) {
+               Workers::Share& share, Progress& progress) {
     const Tensor& tensor = source_of(plan, planned);
     const PlannedOutput& to = planned.outputs.front();
     const uint64_t to_bytes = dtype::bits(to.dtype) / 8;
-    const auto memory = workers.reserve(planned.stored->held_bytes());
     const auto reader = open_reader(*plan.checkpoint, planned.stored);
-    const Bands bands(reader->rows(), reader->cols(), reader->granule_rows());
-    const uint64_t scratch_bytes =
-        reader->scratch_bytes(bands.largest_rows()) + bands.largest_elements() * to_bytes;
-    workers.each_band(bands.count(), scratch_bytes, [&](uint64_t index, Scratch& scratch) {
+    const Bands bands = bands_to_read(reader_of_all(plan, planned), reader->rows(), reader->cols());
+    workers.each_band(share, bands.count(), [&](uint64_t index, Scratch& scratch) {
         const ht_region region = bands.region(index);
         const WidenedBand band = reader->read(region, scratch);
         if (band.nonfinite > 0)
@@ -137,22 +135,38 @@ void read_back(const Plan& plan, const PlannedTensor& planned, const Output& out
                         "choose a type of wider range: bf16 or f32");
         const auto narrowed = Scratch::sized(scratch.encoded, values.size() * to_bytes);
         narrow(to.dtype, values, narrowed);
-        output.write(to.file, to.offset + region.row * region.cols * to_bytes, narrowed);
+        const uint64_t first = region.row * reader->cols() + region.col;
+        output.write(to.file, to.offset + first * to_bytes, narrowed);
         progress.work_done += reader->bytes_of(region);
     });
 }
 
 // On the device that was asked for, if it can; it makes the same bytes. Returns why it was the CPU instead.
 std::string round_to_nearest(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
-                             const Output& output, Workers& workers, Progress& progress) {
+                             const Output& output, Workers& workers, Workers::Share& share,
+                             Progress& progress) {
     DeviceLanes* const lanes = workers.lanes();
     std::string why_on_cpu;
     if (lanes && lanes->asked_for()) {
-        why_on_cpu = quantize_on_device(plan, planned, expert, output, workers, *lanes, progress);
+        why_on_cpu = quantize_on_device(plan, planned, expert, output, *lanes, progress);
         if (why_on_cpu.empty()) return "";
+        lanes->clear();  // of the host's memory, too
+        share.change(memory_to_make(plan, planned));
     }
-    quantize(plan, planned, expert, output, workers, progress);
+    quantize(plan, planned, expert, output, workers, share, progress);
     return why_on_cpu;
+}
+
+// Where a device is to make it, what lies in the host's memory meanwhile.
+JobMemory memory_at_first(const Plan& plan, const PlannedTensor& planned, const Workers& workers) {
+    DeviceLanes* const lanes = workers.lanes();
+    if (planned.action == Action::quantize && lanes && !lanes->device()->lost()) {
+        const auto beside = planned.learning     ? memory_to_learn_on_device(plan, planned)
+                            : lanes->asked_for() ? std::optional(memory_to_quantize_on_device(plan, planned))
+                                                 : std::nullopt;
+        if (beside) return *beside;
+    }
+    return memory_to_make(plan, planned);
 }
 
 }  // namespace
@@ -198,7 +212,13 @@ Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progre
     const std::vector<uint32_t> order = in_file_order(plan);
     std::vector<std::vector<LearnedOutcome>> learned(plan.tensors.size());
     std::vector<std::string> why_on_cpu(plan.tensors.size());
-    workers.each_job(order.size(), [&](uint64_t index) {
+    const auto need = [&](uint64_t index) {
+        const PlannedTensor& planned = plan.tensors[order[index]];
+        const JobMemory memory = memory_at_first(plan, planned, workers);
+        workers.require_room(source_of(plan, planned).name, memory);
+        return memory;
+    };
+    workers.each_job(order.size(), need, [&](uint64_t index, Workers::Share& share) {
         const PlannedTensor& planned = plan.tensors[order[index]];
         const os::Subject about(source_of(plan, planned).name);
         switch (planned.action) {
@@ -206,16 +226,16 @@ Outcome execute(const Plan& plan, const Output& output, Workers& workers, Progre
                 for (uint64_t expert = 0; expert < planned.plan->source().experts; ++expert)
                     if (planned.learning)
                         learned[order[index]].push_back(
-                            quantize_learned(plan, planned, expert, output, workers, progress));
+                            quantize_learned(plan, planned, expert, output, workers, share, progress));
                     else
                         why_on_cpu[order[index]] =
-                            round_to_nearest(plan, planned, expert, output, workers, progress);
+                            round_to_nearest(plan, planned, expert, output, workers, share, progress);
                 break;
             case Action::keep:
-                copy(plan, planned, output, workers, progress);
+                copy(plan, planned, output, workers, share, progress);
                 break;
             case Action::cast:
-                (planned.stored ? read_back : cast)(plan, planned, output, workers, progress);
+                (planned.stored ? read_back : cast)(plan, planned, output, workers, share, progress);
                 break;
             case Action::remove:
                 break;
@@ -243,14 +263,17 @@ PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& p
     PlanKnowledge result;
     std::mutex mutex;
     const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
-    workers.each_job(matrices.size(), [&](uint64_t index) {
+    const auto need = [&](uint64_t index) {
+        const JobMemory memory = memory_to_look_at(plan, *matrices[index]);
+        workers.require_room(source_of(plan, *matrices[index]).name, memory);
+        return memory;
+    };
+    workers.each_job(matrices.size(), need, [&](uint64_t index, Workers::Share& share) {
         const PlannedTensor& planned = *matrices[index];
         const os::Subject about(source_of(plan, planned).name);
-        const auto memory = workers.reserve(planned.stored ? planned.stored->held_bytes() : 0);
         const auto reader = open_reader(plan, planned);
-        const Bands bands(reader->rows(), reader->cols(), reader->granule_rows());
-        const uint64_t bytes = reader->scratch_bytes(bands.largest_rows());
-        workers.each_band(bands.count(), bytes, [&](uint64_t band, Scratch& scratch) {
+        const Bands bands = bands_to_read(reader_of_all(plan, planned), reader->rows(), reader->cols());
+        workers.each_band(share, bands.count(), [&](uint64_t band, Scratch& scratch) {
             const ht_region region = bands.region(band);
             if (reader->read(region, scratch).nonfinite > 0) {
                 const std::lock_guard lock(mutex);

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <set>
 
 #include "core/base/error.hpp"
 #include "core/base/os/foreign_call.hpp"
@@ -13,6 +14,7 @@
 #include "core/rounding/views.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/device_lanes.hpp"
+#include "core/run/job_memory.hpp"
 #include "core/run/objectives.hpp"
 #include "core/run/quantize_job.hpp"
 #include "core/run/trace.hpp"
@@ -29,27 +31,30 @@ uint64_t directions(const PlannedObjective& objective) {
     return objective.right ? objective.right->shape[1] : 1;
 }
 
+Bands bands_of_source(const Plan& plan, const PlannedTensor& planned) {
+    const MatrixSource& matrix = planned.plan->source();
+    return {matrix.rows, matrix.cols, 1, reader_of_one(plan, planned).granule_rows};
+}
+
 // All of it at once: bands have no use for a problem that looks at the whole.
 Matrix read_weights(const Plan& plan, const PlannedTensor& planned, uint64_t expert, Workers& workers,
-                    Progress& progress) {
+                    Workers::Share& share, Progress& progress) {
     const FormatPlan& format = *planned.plan;
     const std::unique_ptr<WeightReader> source = open_reader(plan, planned, expert);
-    const Bands bands(source->rows(), source->cols(), 1, source->granule_rows());
+    const Bands bands = bands_of_source(plan, planned);
     Matrix weights(source->rows(), source->cols());
     std::atomic<uint64_t> nonfinite = 0, infinite = 0;
-    workers.each_band(bands.count(), source->scratch_bytes(bands.largest_rows()),
-                      [&](uint64_t index, Scratch& scratch) {
-                          const ht_region region = bands.region(index);
-                          const WidenedBand band = source->read(region, scratch);
-                          nonfinite += band.nonfinite;
-                          const MatrixView to = weights.view().block(region.row, 0, region.rows, region.cols);
-                          for (uint64_t i = 0; i < region.rows; ++i)
-                              std::copy_n(band.view.at + static_cast<int64_t>(i) * band.view.row_stride,
-                                          region.cols, to.row(i));
-                          if (band.nonfinite == 0)
-                              infinite += rotate_forward(format, view_of(to), region.rows);
-                          progress.work_done += source->bytes_of(region);
-                      });
+    workers.each_band(share, bands.count(), [&](uint64_t index, Scratch& scratch) {
+        const ht_region region = bands.region(index);
+        const WidenedBand band = source->read(region, scratch);
+        nonfinite += band.nonfinite;
+        const MatrixView to = weights.view().block(region.row, 0, region.rows, region.cols);
+        for (uint64_t i = 0; i < region.rows; ++i)
+            std::copy_n(band.view.at + static_cast<int64_t>(i) * band.view.row_stride, region.cols,
+                        to.row(i));
+        if (band.nonfinite == 0) infinite += rotate_forward(format, view_of(to), region.rows);
+        progress.work_done += source->bytes_of(region);
+    });
     if (nonfinite > 0) refuse_nonfinite(name_of_matrix(plan, planned, expert), nonfinite);
     if (infinite > 0) refuse_to_rotate(name_of_matrix(plan, planned, expert), infinite);
     return weights;
@@ -78,33 +83,61 @@ double ratio(double now, double before) {
     return before > 0 ? now / before : 1;
 }
 
+// What an objective's factors take while they are made. Tensors of factors come in float32, get transposed
+// to be rotated, and second moments are factored in doubles.
+uint64_t bytes_of_factors(const PlannedObjective& objective, uint64_t rows, uint64_t cols) {
+    constexpr uint64_t oversampling = 10, copies = 3, bytes_to_factor = 24;
+    if (objective.singular_directions > 0)
+        return copies * (rows + cols) * (objective.singular_directions + oversampling) * sizeof(float);
+    const auto elements = [](const Tensor* tensor) {
+        return tensor ? element_count(tensor->shape).value_or(0) : 0;
+    };
+    uint64_t bytes = copies * sizeof(float) *
+                     (elements(objective.left) + elements(objective.right) + elements(objective.inputs));
+    const bool factored = objective.second_moment || (objective.inputs && objective.inputs->shape[0] > cols);
+    if (factored) bytes += cols * cols * bytes_to_factor;
+    return bytes;
+}
+
+uint64_t bytes_of_objectives(const PlannedLearning& learning, uint64_t rows, uint64_t cols) {
+    std::set<std::string> counted = {learning.objective.name};  // equal names, equal factors
+    uint64_t bytes = bytes_of_factors(learning.objective, rows, cols);
+    for (const auto& [weight, objective] : learning.judge)
+        if (counted.insert(objective.name).second) bytes += bytes_of_factors(objective, rows, cols);
+    return bytes;
+}
+
 // Of the host's memory, if the CPU learns.
 uint64_t bytes_of_learning(const PlannedLearning& learning, const FormatPlan& format) {
     const bool whole_error = learning.objective.singular_directions == 0;
     const uint64_t matrices = 1 + learning.matrices + (whole_error ? 1 : 0);
-    return format.source().rows * format.source().cols * sizeof(float) * matrices + format.weight_bytes() +
-           2 * format.facts().grid_bytes;
+    const uint64_t rows = format.source().rows, cols = format.source().cols;
+    return rows * cols * sizeof(float) * matrices + bytes_of_objectives(learning, rows, cols) +
+           format.weight_bytes() + 2 * format.facts().grid_bytes;
+}
+
+// With what reading the weights takes.
+JobMemory with_source(uint64_t held, const Plan& plan, const PlannedTensor& planned) {
+    const ReaderFacts source = reader_of_one(plan, planned);
+    const Bands bands = bands_of_source(plan, planned);
+    return {held + source.held, source.scratch_bytes(bands.largest_rows(), bands.largest_cols())};
 }
 
 LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
-                     Workers& workers, Progress& progress) {
+                     Workers& workers, Workers::Share& share, Progress& progress) {
     const double start = os::seconds();
     const PlannedLearning& learning = *planned.learning;
     const FormatPlan& format = *planned.plan;
     const std::shared_ptr<Device> device = workers.lanes() ? workers.lanes()->device() : nullptr;
-    const uint64_t bytes_on_cpu = bytes_of_learning(learning, format);
-    std::optional<uint64_t> bytes;
-    if (device && !device->lost()) bytes = host_bytes_beside_device(format, *learning.optimizer);
-    std::shared_ptr<void> memory = workers.reserve(bytes.value_or(bytes_on_cpu));
+    const JobMemory on_cpu = memory_to_learn(plan, planned);
     const auto on_cpu_instead = [&] {
-        if (!bytes) return;
-        memory.reset();  // first: jobs that wait for more while they hold some would wait for each other
-        memory = workers.reserve(bytes_on_cpu);
+        if (share.memory().held < on_cpu.held) share.change(on_cpu);
     };
+    if (!device || device->lost()) on_cpu_instead();
 
     RoundingTask task;
     task.format = &format;
-    task.weights = read_weights(plan, planned, expert, workers, progress);
+    task.weights = read_weights(plan, planned, expert, workers, share, progress);
     const Grid grid = fitted_grid(format, task.weights);
     task.grid = &grid;
     task.objective = make_objective(learning.objective, format);
@@ -134,12 +167,13 @@ LearnedOutcome learn(const Plan& plan, const PlannedTensor& planned, uint64_t ex
 }  // namespace
 
 LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
-                                const Output& output, Workers& workers, Progress& progress) {
+                                const Output& output, Workers& workers, Workers::Share& share,
+                                Progress& progress) {
     const std::string name = name_of_matrix(plan, planned, expert);
     const uint64_t work = work_of_learning(plan, planned) - plan.checkpoint->tensors()[planned.source].bytes;
     const os::Subject about(name);
     try {
-        LearnedOutcome outcome = learn(plan, planned, expert, output, workers, progress);
+        LearnedOutcome outcome = learn(plan, planned, expert, output, workers, share, progress);
         progress.work_done += work / planned.plan->source().experts;
         return outcome;
     } catch (const Refusal& refusal) {
@@ -151,6 +185,15 @@ LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, 
         if (error.code() != Exit::plugin) throw;
         throw Error(error.code(), name, error.what(), error.advice());
     }
+}
+
+JobMemory memory_to_learn(const Plan& plan, const PlannedTensor& planned) {
+    return with_source(bytes_of_learning(*planned.learning, *planned.plan), plan, planned);
+}
+
+std::optional<JobMemory> memory_to_learn_on_device(const Plan& plan, const PlannedTensor& planned) {
+    const auto bytes = host_bytes_beside_device(*planned.plan, *planned.learning->optimizer);
+    return bytes ? std::optional(with_source(*bytes, plan, planned)) : std::nullopt;
 }
 
 uint64_t work_of_learning(const Plan& plan, const PlannedTensor& planned) {

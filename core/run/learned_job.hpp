@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,13 @@ struct LearnedOutcome {
 };
 
 // Makes one matrix whose rounding is learned, with its companions. It exists in float32 while that lasts.
+// The share is that of one of the functions below.
 LearnedOutcome quantize_learned(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&,
-                                Progress&);
+                                Workers::Share&, Progress&);
+
+// What that needs where the CPU learns, and beside a device; nothing: the device cannot.
+JobMemory memory_to_learn(const Plan&, const PlannedTensor&);
+std::optional<JobMemory> memory_to_learn_on_device(const Plan&, const PlannedTensor&);
 
 // The files in [report] trace that the run will write; none without it.
 std::vector<std::filesystem::path> trace_files(const Plan&);

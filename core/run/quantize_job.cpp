@@ -1,12 +1,15 @@
 #include "core/run/quantize_job.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <fmt/format.h>
 
 #include "core/base/error.hpp"
 #include "core/base/os/foreign_call.hpp"
+#include "core/base/os/process.hpp"
 #include "core/run/bands.hpp"
 #include "core/run/input_scale.hpp"
+#include "core/run/job_memory.hpp"
 #include "core/run/weight_reader.hpp"
 #include "plugins/call.hpp"
 #include "plugins/guard_bytes.hpp"
@@ -17,26 +20,22 @@ namespace {
 class QuantizeJob {
   public:
     QuantizeJob(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
-                Workers& workers, Progress& progress)
+                Workers& workers, Workers::Share& share, Progress& progress)
         : plan_(plan),
           planned_(planned),
           expert_(expert),
           format_(*planned.plan),
           output_(output),
           workers_(workers),
-          progress_(progress) {}
+          share_(share),
+          progress_(progress),
+          bands_(bands_to_quantize(plan, planned)) {}
 
     void run() {
         const ht_facts& facts = format_.facts();
-        const uint64_t rows = format_.source().rows;
-        const uint64_t granules = rows / facts.granule_rows + (rows % facts.granule_rows != 0);
-        const uint64_t source_bytes = planned_.stored ? planned_.stored->held_bytes() : 0;
-        const auto memory =
-            workers_.reserve(facts.grid_bytes + granules * facts.partial_bytes + source_bytes);
         source_ = open_reader(plan_, planned_, expert_);
-        bands_ = Bands(rows, format_.source().cols, facts.granule_rows, source_->granule_rows());
         grid_ = format_.make_grid();
-        fit_globally(granules);
+        fit_globally();
         if (facts.flags & HT_FACT_ENCODE_BEFORE_SEAL) {
             each_band([&](const ht_region& region, const ht_view& view, Scratch& scratch) {
                 format_.fit_band(region, view, nullptr, grid_);
@@ -53,37 +52,57 @@ class QuantizeJob {
                 encode(region, view, scratch);
             });
         }
+        os::anonymous_memory();  // it is at its highest about now
         write_companions(planned_, expert_, grid_, output_);
     }
 
   private:
-    void fit_globally(uint64_t granules) {
+    // As many rows of bands at a time as partial results are kept of.
+    void fit_globally() {
         const ht_facts& facts = format_.facts();
+        const uint64_t parts = bands_.parts_of_a_row(), rows_of_bands = bands_.count() / parts;
+        const uint64_t at_a_time = bands_to_fold(format_, bands_);
         for (uint32_t pass = 0; pass < facts.passes; ++pass) {
-            AlignedBytes partials(granules * facts.partial_bytes);
-            each_band([&](const ht_region& region, const ht_view& view, Scratch&) {
-                std::byte* slots = partials.data() + region.row / facts.granule_rows * facts.partial_bytes;
-                format_.fit_pass(pass, region, view, nullptr, grid_, slots);
-            });
-            format_.fit_fold(pass, partials.bytes(), granules, grid_);
+            if (rows_of_bands == 0) format_.fit_fold(pass, {}, 0, grid_);
+            for (uint64_t first = 0; first < rows_of_bands; first += at_a_time) {
+                const uint64_t n = std::min(at_a_time, rows_of_bands - first);
+                const uint64_t first_row = bands_.region(first * parts).row;
+                const ht_region last = bands_.region((first + n) * parts - 1);
+                const uint64_t rows = last.row + last.rows - first_row;
+                const uint64_t granules = (rows + facts.granule_rows - 1) / facts.granule_rows;
+                AlignedBytes partials(granules * facts.partial_bytes);
+                // The parts of a row one after the other: they add to one slot.
+                each_band(first, n, parts, [&](const ht_region& region, const ht_view& view, Scratch&) {
+                    const uint64_t slot = (region.row - first_row) / facts.granule_rows;
+                    format_.fit_pass(pass, region, view, nullptr, grid_,
+                                     partials.data() + slot * facts.partial_bytes);
+                });
+                format_.fit_fold(pass, partials.bytes(), granules, grid_);
+            }
         }
     }
 
     template <class Work>
     void each_band(const Work& work) {
-        const uint64_t bytes =
-            source_->scratch_bytes(bands_.largest_rows()) + bands_.largest_elements() * sizeof(float);
+        each_band(0, bands_.count(), 1, work);
+    }
+
+    // `n` runs of `in_order` bands each; those of a run are worked on in order.
+    template <class Work>
+    void each_band(uint64_t first, uint64_t n, uint64_t in_order, const Work& work) {
         std::atomic<uint64_t> nonfinite = 0, infinite = 0;
-        workers_.each_band(bands_.count(), bytes, [&](uint64_t index, Scratch& scratch) {
-            const ht_region region = bands_.region(index);
-            const WidenedBand band = source_->read(region, scratch);
-            nonfinite += band.nonfinite;
-            if (band.nonfinite == 0) {
-                const uint64_t overflown = rotate_forward(format_, band.view, region.rows);
-                infinite += overflown;
-                if (overflown == 0) work(region, band.view, scratch);
+        workers_.each_band(share_, n, [&](uint64_t run, Scratch& scratch) {
+            for (uint64_t i = 0; i < in_order; ++i) {
+                const ht_region region = bands_.region((first + run) * in_order + i);
+                const WidenedBand band = source_->read(region, scratch);
+                nonfinite += band.nonfinite;
+                if (band.nonfinite == 0) {
+                    const uint64_t overflown = rotate_forward(format_, band.view, region.rows);
+                    infinite += overflown;
+                    if (overflown == 0) work(region, band.view, scratch);
+                }
+                progress_.work_done += source_->bytes_of(region);
             }
-            progress_.work_done += source_->bytes_of(region);
         });
         const std::string name = name_of_matrix(plan_, planned_, expert_);
         if (nonfinite > 0) refuse_nonfinite(name, nonfinite);
@@ -91,11 +110,10 @@ class QuantizeJob {
     }
 
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
-        const uint64_t bytes = format_.band_bytes(region.row, region.rows);
+        const uint64_t bytes = format_.band_bytes(region);
         const auto room = Scratch::sized(scratch.encoded, bytes + guard_size);
         format_.encode(grid_, region, view, room);
-        const auto band = room.first(bytes);
-        write_codes(planned_, expert_, format_.band_offset(region.row), band, output_);
+        write_codes(planned_, expert_, format_.band_offset(region), room.first(bytes), output_);
     }
 
     const Plan& plan_;
@@ -104,20 +122,21 @@ class QuantizeJob {
     const FormatPlan& format_;
     const Output& output_;
     Workers& workers_;
+    Workers::Share& share_;
     Progress& progress_;
+    const Bands bands_;
     std::unique_ptr<WeightReader> source_;
-    Bands bands_{0, 0, 1};
     Grid grid_;
 };
 
 }  // namespace
 
 void quantize(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
-              Workers& workers, Progress& progress) {
+              Workers& workers, Workers::Share& share, Progress& progress) {
     const std::string& name = plan.checkpoint->tensors()[planned.source].name;
     const os::Subject about(name_of_matrix(plan, planned, expert));
     try {
-        QuantizeJob(plan, planned, expert, output, workers, progress).run();
+        QuantizeJob(plan, planned, expert, output, workers, share, progress).run();
     } catch (const Refusal& refusal) {  // a promise broken: prepare() is where a tensor is refused
         throw Error(Exit::plugin, name,
                     fmt::format("{} gave up: {}", planned.plan->plugin(), refusal.what()));

@@ -6,8 +6,10 @@
 
 namespace halftone {
 
-// Makes one quantized matrix with its companions; of a stack of experts, that of one.
-void quantize(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&, Progress&);
+// Makes one quantized matrix with its companions; of a stack of experts, that of one. The share is that of
+// memory_to_make().
+void quantize(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&, Workers::Share&,
+              Progress&);
 
 // Some of the codes of an expert, `from` so many bytes after its first.
 void write_codes(const PlannedTensor&, uint64_t expert, uint64_t from, std::span<const std::byte>,

@@ -10,7 +10,7 @@ namespace {
 // visit(row, values, how many of them are NaN or infinite), rows counted from `first`.
 template <class Visit>
 void visit_rows(const WeightReader& reader, uint64_t first, uint64_t rows, const Visit& visit) {
-    constexpr uint64_t at_once = 64;
+    constexpr uint64_t at_once = rows_read_at_once;
     Scratch scratch;
     for (uint64_t row = 0; row < rows; row += at_once) {
         const ht_region region{first + row, 0, std::min(at_once, rows - row), reader.cols()};

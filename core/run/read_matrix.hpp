@@ -17,6 +17,8 @@ void each_rows_of(const Checkpoint&, const Tensor&,
 // A matrix of a file of factors or statistics, whole. Exit::input if some of it is NaN or infinite.
 Matrix read_matrix(const Checkpoint&, const Tensor&);
 
+inline constexpr uint64_t rows_read_at_once = 64;
+
 // Some rows of any weights, whatever they hold.
 Matrix read_rows(const WeightReader&, uint64_t first, uint64_t rows);
 

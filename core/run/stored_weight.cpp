@@ -85,30 +85,28 @@ StoredWeight::StoredWeight(const Checkpoint& checkpoint, std::shared_ptr<const S
     }
 }
 
-uint64_t StoredWeight::granule_rows() const {
-    return std::clamp<uint64_t>(plan().facts().granule_rows, 1, std::max<uint64_t>(rows(), 1));
+uint64_t StoredWeight::granule_rows(const FormatPlan& plan) {
+    return std::clamp<uint64_t>(plan.facts().granule_rows, 1, std::max<uint64_t>(plan.source().rows, 1));
 }
 
 ht_region StoredWeight::covering(const ht_region& region) const {
     const uint64_t granule = granule_rows();
     const uint64_t first = region.row / granule * granule;
     const uint64_t granules = (region.row + region.rows - first + granule - 1) / granule;
-    return {first, 0, std::min(granules * granule, rows() - first), cols()};
+    return {first, region.col, std::min(granules * granule, rows() - first), region.cols};
 }
 
-uint64_t StoredWeight::most_bytes(uint64_t rows) const {
-    const uint64_t granule = granule_rows();
+uint64_t StoredWeight::most_bytes(const FormatPlan& plan, uint64_t rows) {
+    const uint64_t granule = granule_rows(plan), all = plan.source().rows;
     // The band with the last row has what is left, padding included.
-    const uint64_t last = this->rows() == 0 ? 0 : (this->rows() - 1) / granule * granule;
-    const uint64_t tail = plan().band_bytes(last, this->rows() - last);
-    return std::min(plan().weight_bytes(),
-                    (rows + granule - 1) / granule * plan().facts().granule_bytes + tail);
+    const uint64_t last = all == 0 ? 0 : (all - 1) / granule * granule;
+    const uint64_t tail = plan.band_bytes(last, all - last);
+    return std::min(plan.weight_bytes(), (rows + granule - 1) / granule * plan.facts().granule_bytes + tail);
 }
 
 std::span<const std::byte> StoredWeight::read_codes(const ht_region& region, Scratch& scratch) const {
-    const auto codes = Scratch::sized(scratch.source, plan().band_bytes(region.row, region.rows));
-    checkpoint_.read(*matrix_->weight, expert_ * plan().weight_bytes() + plan().band_offset(region.row),
-                     codes);
+    const auto codes = Scratch::sized(scratch.source, plan().band_bytes(region));
+    checkpoint_.read(*matrix_->weight, expert_ * plan().weight_bytes() + plan().band_offset(region), codes);
     return codes;
 }
 

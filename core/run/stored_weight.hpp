@@ -7,7 +7,7 @@
 
 #include "core/checkpoint/checkpoint.hpp"
 #include "core/plan/stored_matrix.hpp"
-#include "core/run/workers.hpp"
+#include "core/run/scratch.hpp"
 
 namespace halftone {
 
@@ -25,14 +25,16 @@ class StoredWeight {
     const Grid& grid() const { return grid_; }
     uint64_t rows() const { return plan().source().rows; }
     uint64_t cols() const { return plan().source().cols; }
-    uint64_t granule_rows() const;  // at most rows()
+    uint64_t granule_rows() const { return granule_rows(plan()); }
+    static uint64_t granule_rows(const FormatPlan&);  // at most rows()
 
-    // The smallest band of whole granules that the rows of a region lie in.
+    // The smallest band of whole granules that the rows of a region lie in; its columns stay.
     ht_region covering(const ht_region&) const;
-    uint64_t most_bytes(uint64_t rows) const;  // that the codes of so many rows take, whole granules
+    uint64_t most_bytes(uint64_t rows) const { return most_bytes(plan(), rows); }
+    static uint64_t most_bytes(const FormatPlan&, uint64_t rows);  // of the codes of so many, whole granules
 
-    // For bands of whole granules: the codes, in scratch.source, and the values, in scratch.values and in the
-    // grid's basis. decode() reads the codes first.
+    // For bands of whole granules, or parts of a row: the codes, in scratch.source, and the values, in
+    // scratch.values and in the grid's basis. decode() reads the codes first.
     std::span<const std::byte> read_codes(const ht_region&, Scratch&) const;
     ht_view decode(const ht_region&, Scratch&) const;
 

@@ -1,8 +1,8 @@
 #include "core/run/workers.hpp"
 
-#include <atomic>
+#include <mutex>
+#include <optional>
 #include <tbb/blocked_range.h>
-#include <tbb/enumerable_thread_specific.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -12,7 +12,7 @@
 #include "core/base/handover.hpp"
 #include "core/base/os/foreign_call.hpp"
 #include "core/base/os/process.hpp"
-#include "core/run/memory_gate.hpp"
+#include "core/base/text.hpp"
 
 namespace halftone {
 namespace {
@@ -25,27 +25,26 @@ void stop_if_interrupted() {
 }  // namespace
 
 struct Workers::State {
-    State(unsigned threads, uint64_t memory_budget, std::shared_ptr<DeviceLanes> device)
+    State(unsigned threads, uint64_t budget, bool limit_was_set, std::shared_ptr<DeviceLanes> device)
         : limit(tbb::global_control::max_allowed_parallelism, threads),
           arena(static_cast<int>(threads)),
-          memory(memory_budget),
-          // Jobs and bands draw on separate shares: a job that waits for memory must not keep a band from its
-          // own.
-          jobs(memory_budget / 2),
-          bands(memory_budget / 2),
+          memory(budget),
+          is_limit(limit_was_set),
+          gate(budget, threads),
           lanes(std::move(device)) {}
 
     tbb::global_control limit;
     tbb::task_arena arena;
     uint64_t memory;
-    MemoryGate jobs, bands;
+    bool is_limit;
+    MemoryGate gate;
     std::shared_ptr<DeviceLanes> lanes;
-    tbb::enumerable_thread_specific<Scratch> scratch;
+    std::function<void()> start_more;  // jobs for which there may be room now
 };
 
 Workers::Workers(Settings settings)
     : state_(std::make_unique<State>(settings.threads ? settings.threads : os::processors(),
-                                     settings.memory ? settings.memory : default_memory,
+                                     settings.memory ? settings.memory : default_memory, settings.memory > 0,
                                      std::move(settings.lanes))) {}
 
 Workers::~Workers() = default;
@@ -56,32 +55,72 @@ unsigned Workers::threads() const {
 uint64_t Workers::memory() const {
     return state_->memory;
 }
+bool Workers::memory_is_limit() const {
+    return state_->is_limit;
+}
 
 DeviceLanes* Workers::lanes() const {
     return state_->lanes.get();
 }
 
-void Workers::each_job(uint64_t n, const std::function<void(uint64_t)>& job) {
-    std::atomic<uint64_t> next = 0;
+void Workers::require_room(const std::string& name, const JobMemory& memory) const {
+    if (state_->is_limit && memory.least() > state_->memory)
+        refuse_memory(name, memory.least(), state_->memory);
+}
+
+void Workers::each_job(uint64_t n, const Need& need, const Job& job) {
     state_->arena.execute([&] {
         tbb::task_group group;
         Handover handover;
-        const auto worker = [&] {
+        std::mutex mutex;
+        uint64_t next = 0;
+        uint64_t gone = 0;  // workers that found no room for the next job, and do the bands of others
+        std::optional<JobMemory> wanted;  // by the next job
+
+        const auto start_next = [&](uint64_t& i) {
+            const std::lock_guard lock(mutex);
+            std::unique_ptr<Share> share;
+            if (next >= n) return share;
+            if (!wanted) wanted = need(next);
+            require_room("", *wanted);
+            share = state_->gate.try_enter(*wanted);
+            if (!share) {
+                ++gone;
+                return share;
+            }
+            i = next++;
+            wanted.reset();
+            return share;
+        };
+        std::function<void()> worker;
+        const auto start_more = [&] {
+            const std::lock_guard lock(mutex);
+            if (gone == 0 || next >= n) return;
+            --gone;
+            group.run(worker);
+        };
+        worker = [&] {
             const Handover::Task task(handover);
             while (!tbb::is_current_task_group_canceling()) {
-                const uint64_t i = next.fetch_add(1);
-                if (i >= n) return;
                 stop_if_interrupted();
-                job(i);
+                uint64_t i = 0;
+                std::unique_ptr<Share> share = start_next(i);
+                if (!share) return;
+                start_more();
+                job(i, *share);
+                share.reset();
+                start_more();
             }
         };
+        state_->start_more = start_more;
+        const std::shared_ptr<void> until_all_are_done(nullptr, [&](void*) { state_->start_more = nullptr; });
         for (unsigned i = 0; i < threads() && i < n; ++i)
             group.run(worker);
         group.wait();
     });
 }
 
-void Workers::each_band(uint64_t n, uint64_t bytes, const std::function<void(uint64_t, Scratch&)>& band) {
+void Workers::each_band(Share& share, uint64_t n, const std::function<void(uint64_t, Scratch&)>& band) {
     Handover handover;
     const char* const subject = os::Subject::current();
     const auto work = [&](const tbb::blocked_range<uint64_t>& range) {
@@ -89,12 +128,9 @@ void Workers::each_band(uint64_t n, uint64_t bytes, const std::function<void(uin
         const os::Subject::Shared about(subject);
         for (uint64_t i = range.begin(); i != range.end(); ++i) {
             stop_if_interrupted();
-            const MemoryGate::Pass pass(state_->bands, bytes);
-            Scratch& scratch = state_->scratch.local();
-            band(i, scratch);
-            // An unusually wide matrix must not leave its buffers behind in every thread.
-            constexpr uint64_t worth_keeping = 8u << 20;
-            if (bytes > worth_keeping) scratch = {};
+            MemoryGate::Band memory(state_->gate, share,
+                                    static_cast<size_t>(tbb::this_task_arena::current_thread_index()));
+            band(i, memory.scratch());
         }
     };
     // Isolated: while this job waits for its last bands, its thread must not start another job on top of it.
@@ -103,15 +139,17 @@ void Workers::each_band(uint64_t n, uint64_t bytes, const std::function<void(uin
     // Another job has failed, and its exception is the one that counts: bands of this one were left out
     // quietly.
     if (tbb::is_current_task_group_canceling()) throw Error(Exit::interrupted, "", "stopped with the rest");
+    // What this job's bands took may be enough for another job.
+    if (state_->start_more) state_->start_more();
 }
 
-std::shared_ptr<void> Workers::reserve(uint64_t bytes) {
-    return std::make_shared<MemoryGate::Pass>(state_->jobs, bytes);
-}
-
-std::span<std::byte> Scratch::sized(AlignedBytes& buffer, size_t bytes) {
-    if (buffer.size() < bytes) buffer = AlignedBytes(bytes);
-    return buffer.bytes().first(bytes);
+void refuse_memory(const std::string& name, uint64_t least, uint64_t limit) {
+    constexpr uint64_t mebibyte = 1u << 20;
+    const uint64_t enough = least / mebibyte + (least % mebibyte != 0);
+    throw Error(Exit::space, name,
+                fmt::format("needs {} MiB at a time, and [run] memory is {} MiB", text::grouped(enough),
+                            text::grouped(limit / mebibyte)),
+                fmt::format("raise it with --memory {}MiB, or keep the tensor with a [[rule]]", enough));
 }
 
 }  // namespace halftone

@@ -61,18 +61,19 @@ void add_type(const std::vector<float>& numbers, const Matrix& values, Sums& sum
         }
 }
 
+uint64_t cols_of(const Comparable& one) {
+    const Shape& shape = one.shape();
+    return one.stored ? one.stored->plan->source().cols : shape.empty() ? 1 : shape.back();
+}
+
 }  // namespace
 
-double inherent_error(const Checkpoint& input, const ComparedPair& pair, Workers& workers) {
+double inherent_error(const Checkpoint& input, const ComparedPair& pair) {
     const Comparable &before = pair.reference, &after = pair.other;
-    const Shape& shape = after.shape();
-    const uint64_t experts = after.stored ? after.stored->experts() : 1;
-    const uint64_t cols = after.stored ? after.stored->plan->source().cols : shape.empty() ? 1 : shape.back();
+    const uint64_t experts = after.stored ? after.stored->experts() : 1, cols = cols_of(after);
     const std::unique_ptr<WeightReader> reader =
         before.stored ? open_reader(input, before.stored) : open_reader(input, *before.tensor, cols);
     const uint64_t rows = reader->rows() / experts;
-    const uint64_t grid_bytes = after.stored ? after.stored->plan->facts().grid_bytes : 0;
-    const auto memory = workers.reserve(rows * cols * sizeof(float) + grid_bytes);
     Sums sums;
     for (uint64_t expert = 0; expert < experts; ++expert) {
         Matrix values = read_rows(*reader, expert * rows, rows);
@@ -82,6 +83,24 @@ double inherent_error(const Checkpoint& input, const ComparedPair& pair, Workers
             add_type(numbers_of(after.tensor->dtype), values, sums);
     }
     return sums.squared > 0 ? sums.squared_error / sums.squared : 0;
+}
+
+JobMemory memory_for_inherent_error(const ComparedPair& pair) {
+    const uint64_t cols = cols_of(pair.other), experts = pair.other.stored ? pair.other.stored->experts() : 1;
+    const uint64_t elements = element_count(pair.other.shape()).value_or(0) / experts;
+    const ReaderFacts reader = pair.reference.stored
+                                   ? reader_facts(*pair.reference.stored, pair.reference.stored->experts())
+                                   : reader_facts(*pair.reference.tensor);
+    uint64_t fitting = 0;
+    if (pair.other.stored) {
+        const FormatPlan& format = *pair.other.stored->plan;
+        const ht_facts& facts = format.facts();
+        fitting = facts.grid_bytes + format.source().rows / facts.granule_rows * facts.partial_bytes +
+                  rows_of_a_band(format) * cols * sizeof(float);
+    }
+    return {elements * sizeof(float) + fitting + reader.held +
+                reader.scratch_bytes(std::min(rows_read_at_once, cols == 0 ? 0 : elements / cols), cols),
+            0};
 }
 
 }  // namespace halftone

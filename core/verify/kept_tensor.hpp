@@ -11,6 +11,7 @@ namespace halftone {
 // What is wrong with a tensor of plain numbers or of another kind that should be as it was, or its values in
 // another type; "" if nothing.
 std::string check_kept(const Checkpoint& before, const Checkpoint& after, const ComparedPair&, Workers&,
-                       Progress&);
+                       Workers::Share&, Progress&);
+JobMemory memory_to_check_kept(const ComparedPair&);
 
 }  // namespace halftone

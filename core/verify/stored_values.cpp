@@ -111,7 +111,7 @@ class LostNumbers {
     // `values` are those of the region as they are stored, and finite.
     void look_at(const ht_region& region, const ht_view& values) {
         shown_ = without_zeros_.decode(region, scratch_).at;
-        std::vector<std::byte> codes(weight_.plan().band_bytes(region.row, region.rows));
+        std::vector<std::byte> codes(weight_.plan().band_bytes(region));
         of_zero_bits_ = decoded(region, codes);
         weight_.plan().encode(weight_.grid(), region, values, codes);
         of_zeros_ = decoded(region, codes);
@@ -146,16 +146,21 @@ std::unique_ptr<StoredWeight> without_zero_scales(const Checkpoint& checkpoint,
     }
 }
 
+Bands bands_of(const StoredMatrix& matrix) {
+    const MatrixSource& source = matrix.plan->source();
+    return {source.rows, source.cols, StoredWeight::granule_rows(*matrix.plan), 1,
+            matrix.plan->facts().piece_cols};
+}
+
 // Rows are counted through all experts.
 void decode(const Checkpoint& checkpoint, const std::shared_ptr<const StoredMatrix>& matrix, uint64_t expert,
-            bool zeros, Workers& workers, Progress& progress, Odd& nonfinite, Odd& lost) {
+            bool zeros, Workers& workers, Workers::Share& share, Progress& progress, Odd& nonfinite,
+            Odd& lost) {
     const StoredWeight weight(checkpoint, matrix, expert);
     const std::unique_ptr<StoredWeight> without_zeros =
         zeros ? without_zero_scales(checkpoint, matrix, expert) : nullptr;
-    const Bands bands(weight.rows(), weight.cols(), weight.granule_rows());
-    const uint64_t rows = bands.largest_rows(), elements = bands.largest_elements();
-    const uint64_t bytes = (without_zeros ? 4 : 1) * (weight.most_bytes(rows) + elements * sizeof(float));
-    workers.each_band(bands.count(), bytes, [&](uint64_t index, Scratch& scratch) {
+    const Bands bands = bands_of(*matrix);
+    workers.each_band(share, bands.count(), [&](uint64_t index, Scratch& scratch) {
         const ht_region region = bands.region(index);
         const ht_view view = weight.decode(region, scratch);
         const std::span<const float> values(view.at, region.rows * region.cols);
@@ -174,15 +179,14 @@ void decode(const Checkpoint& checkpoint, const std::shared_ptr<const StoredMatr
             for (uint64_t i = 0; i < values.size(); ++i)
                 lost.add(numbers.lost(i, values[i]), first_row + i / region.cols);
         }
-        progress.work_done += weight.plan().band_bytes(region.row, region.rows);
+        progress.work_done += weight.plan().band_bytes(region);
     });
 }
 
 }  // namespace
 
 void check_stored_values(const Checkpoint& checkpoint, const std::shared_ptr<const StoredMatrix>& matrix,
-                         Workers& workers, Progress& progress, Findings& findings) {
-    const auto memory = workers.reserve(2 * matrix->held_bytes());
+                         Workers& workers, Workers::Share& share, Progress& progress, Findings& findings) {
     bool zeros = false;
     for (size_t i = 0; i < matrix->parts.size(); ++i) {
         const StoredTensor& stored = matrix->plan->stored()[i];
@@ -193,9 +197,10 @@ void check_stored_values(const Checkpoint& checkpoint, const std::shared_ptr<con
         else if (dtype::bits(part->dtype) == dtype::bits(stored.dtype))
             zeros |= check_scales(checkpoint, *part, stored.dtype, findings);
     }
+    if (zeros) share.change(memory_to_check_values(*matrix, zeros));  // nothing is held yet
     Odd nonfinite, lost;
     for (uint64_t expert = 0; expert < matrix->experts(); ++expert)
-        decode(checkpoint, matrix, expert, zeros, workers, progress, nonfinite, lost);
+        decode(checkpoint, matrix, expert, zeros, workers, share, progress, nonfinite, lost);
     const std::string& name = matrix->weight->name;
     if (nonfinite.times() > 0)
         findings.add(name, "{} decoded values are NaN or infinite, the first in row {}", nonfinite.times(),
@@ -203,6 +208,12 @@ void check_stored_values(const Checkpoint& checkpoint, const std::shared_ptr<con
     if (lost.times() > 0)
         findings.add(name, "{} codes that are none of zeros have a scale of 0, the first in row {}",
                      lost.times(), lost.row());
+}
+
+JobMemory memory_to_check_values(const StoredMatrix& matrix, bool zeros) {
+    const Bands bands = bands_of(matrix);
+    const uint64_t once = reader_facts(matrix, 1).scratch_bytes(bands.largest_rows(), bands.largest_cols());
+    return {(zeros ? 2 : 1) * held_by_reader(matrix, 1), (zeros ? 4 : 1) * once};
 }
 
 }  // namespace halftone

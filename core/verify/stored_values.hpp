@@ -11,7 +11,9 @@ namespace halftone {
 
 // Decodes the layer whole: nothing of it is NaN or infinite, its scales make sense, and none of them is zero
 // over codes that are not.
-void check_stored_values(const Checkpoint&, const std::shared_ptr<const StoredMatrix>&, Workers&, Progress&,
-                         Findings&);
+void check_stored_values(const Checkpoint&, const std::shared_ptr<const StoredMatrix>&, Workers&,
+                         Workers::Share&, Progress&, Findings&);
+// What it needs at first; `zeros`: once it turns out that scales are 0.
+JobMemory memory_to_check_values(const StoredMatrix&, bool zeros = false);
 
 }  // namespace halftone

@@ -96,10 +96,15 @@ void Verifier::set_totals(Progress& progress) const {
 }
 
 Verification Verifier::run(Workers& workers, Progress& progress) {
-    workers.each_job(layers_.size(), [&](uint64_t i) {
+    const auto need = [&](uint64_t i) {
+        const JobMemory memory = memory_to_check_values(*layers_[i]);
+        workers.require_room(layers_[i]->weight->name, memory);
+        return memory;
+    };
+    workers.each_job(layers_.size(), need, [&](uint64_t i, Workers::Share& share) {
         const os::Subject about(layers_[i]->weight->name);
         try {
-            check_stored_values(*file_, layers_[i], workers, progress, findings_);
+            check_stored_values(*file_, layers_[i], workers, share, progress, findings_);
         } catch (const Error& error) {
             if (error.code() != Exit::input) throw;
             findings_.add_text(error.where(), error.problem());
@@ -120,9 +125,14 @@ Verification Verifier::run(Workers& workers, Progress& progress) {
 
 void Verifier::compare_kept(Workers& workers, Progress& progress) {
     std::vector<std::string> wrong(kept_.size());
-    workers.each_job(kept_.size(), [&](uint64_t i) {
+    const auto need = [&](uint64_t i) {
+        const JobMemory memory = memory_to_check_kept(kept_[i]);
+        workers.require_room(kept_[i].other.tensor->name, memory);
+        return memory;
+    };
+    workers.each_job(kept_.size(), need, [&](uint64_t i, Workers::Share& share) {
         const os::Subject about(kept_[i].other.tensor->name);
-        wrong[i] = check_kept(*settings_.against, *file_, kept_[i], workers, progress);
+        wrong[i] = check_kept(*settings_.against, *file_, kept_[i], workers, share, progress);
         ++progress.tensors_done;
     });
     for (size_t i = 0; i < kept_.size(); ++i) {
@@ -160,8 +170,13 @@ void Verifier::compare_quantized(Workers& workers, Progress& progress) {
 
 void Verifier::judge(const std::vector<Suspect>& suspects, Workers& workers) {
     std::vector<double> inherent(suspects.size());
-    workers.each_job(suspects.size(), [&](uint64_t i) {
-        inherent[i] = inherent_error(*settings_.against, *suspects[i].pair, workers);
+    const auto need = [&](uint64_t i) {
+        const JobMemory memory = memory_for_inherent_error(*suspects[i].pair);
+        workers.require_room(suspects[i].pair->name, memory);
+        return memory;
+    };
+    workers.each_job(suspects.size(), need, [&](uint64_t i, Workers::Share&) {
+        inherent[i] = inherent_error(*settings_.against, *suspects[i].pair);
     });
     for (size_t i = 0; i < suspects.size(); ++i) {
         const auto& [pair, error] = suspects[i];

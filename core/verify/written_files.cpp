@@ -43,18 +43,20 @@ void check_written(const Plan& plan, const Output& output, Workers& workers, Pro
                          ends[i], files[i].size());
 
     const auto largest = std::ranges::max_element(pieces, {}, &WrittenPieces::Piece::bytes);
-    workers.each_job(1, [&](uint64_t) {
-        workers.each_band(pieces.size(), largest == pieces.end() ? 0 : largest->bytes,
-                          [&](uint64_t i, Scratch& scratch) {
-                              const WrittenPieces::Piece& piece = pieces[i];
-                              const auto bytes = Scratch::sized(scratch.source, piece.bytes);
-                              files[piece.file].read(piece.offset, bytes);
-                              if (fingerprint(bytes) != piece.fingerprint)
-                                  findings.add(place(plan, output, piece.file, piece.offset),
-                                               "the file does not hold what was written to it");
-                              progress.work_done += piece.bytes;
-                          });
-    });
+    const JobMemory memory{0, largest == pieces.end() ? 0 : largest->bytes};
+    workers.each_job(
+        1, [&](uint64_t) { return memory; },
+        [&](uint64_t, Workers::Share& share) {
+            workers.each_band(share, pieces.size(), [&](uint64_t i, Scratch& scratch) {
+                const WrittenPieces::Piece& piece = pieces[i];
+                const auto bytes = Scratch::sized(scratch.source, piece.bytes);
+                files[piece.file].read(piece.offset, bytes);
+                if (fingerprint(bytes) != piece.fingerprint)
+                    findings.add(place(plan, output, piece.file, piece.offset),
+                                 "the file does not hold what was written to it");
+                progress.work_done += piece.bytes;
+            });
+        });
 }
 
 }  // namespace halftone

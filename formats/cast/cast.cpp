@@ -66,6 +66,8 @@ class Cast {
         Facts facts;
         facts.stored = {{HT_ROLE_WEIGHT, ".weight", dtypes[static_cast<size_t>(to_)], shape_}};
         facts.granule_bytes = cols_ * loops_.code_bytes;
+        facts.piece_cols = 1;
+        facts.piece_bytes = loops_.code_bytes;
         facts.grid_bytes = sizeof(GridHeader);
         facts.flags = HT_FACT_ANY_RANK | HT_FACT_ENCODE_BEFORE_SEAL;
         facts.input_scale = HT_INPUT_SCALE_NEVER;

@@ -15,12 +15,17 @@ std::string told(const Bands& bands) {
     std::string starts;
     for (size_t i = 0; i < bands.starts.size() && i < 6; ++i)
         starts += (i ? ", " : "") + std::to_string(bands.starts[i]);
-    return fmt::format("{} bands (from rows {}{}) on {} thread{}", bands.starts.size(), starts,
-                       bands.starts.size() > 6 ? ", ..." : "", bands.threads, bands.threads == 1 ? "" : "s");
+    return fmt::format("{} bands (from rows {}{}){}{} on {} thread{}", bands.starts.size(), starts,
+                       bands.starts.size() > 6 ? ", ..." : "",
+                       bands.part_cols > 0 ? fmt::format(" in parts of {} columns", bands.part_cols) : "",
+                       bands.folds_each ? ", folded one by one," : "", bands.threads,
+                       bands.threads == 1 ? "" : "s");
 }
 
 Outcome bands(Trial& trial) {
-    if (trial.matrix.rows <= trial.plan->facts().granule_rows) return Outcome::not_applicable;
+    const ht_facts& facts = trial.plan->facts();
+    const bool in_parts = facts.piece_cols > 0 && trial.matrix.cols > facts.piece_cols;
+    if (trial.matrix.rows <= facts.granule_rows && !in_parts) return Outcome::not_applicable;
     for (int round = 0; round < 3; ++round) {
         const Bands cut = random_bands(trial.random, *trial.plan);
         const Written other = write(*trial.plan, trial.matrix, {.bands = cut});

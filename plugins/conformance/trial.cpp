@@ -39,7 +39,10 @@ void each_band(const Bands& bands, uint64_t rows, uint64_t cols, const Work& wor
     const size_t n = bands.starts.size();
     const auto one = [&](size_t band) {
         const uint64_t row = bands.starts[band], end = band + 1 < n ? bands.starts[band + 1] : rows;
-        work(ht_region{row, 0, end - row, cols});
+        if (bands.part_cols == 0) return work(ht_region{row, 0, end - row, cols});
+        for (uint64_t i = row; i < end; ++i)
+            for (uint64_t j = 0; j < cols; j += bands.part_cols)
+                work(ht_region{i, j, 1, std::min(bands.part_cols, cols - j)});
     };
     if (bands.threads == 1) {
         for (size_t band = 0; band < n; ++band)
@@ -79,6 +82,9 @@ Bands random_bands(Random& random, const FormatPlan& plan) {
     const uint64_t sparseness = 1 + random.below(4);
     for (uint64_t row = step; row < rows; row += step)
         if (random.one_in(sparseness)) bands.starts.push_back(row);
+    const uint64_t piece = plan.facts().piece_cols, pieces = piece ? plan.source().cols / piece : 0;
+    if (pieces > 0 && random.one_in(2)) bands.part_cols = piece * (1 + random.below(pieces));
+    bands.folds_each = (plan.facts().flags & HT_FACT_FOLDS_IN_PARTS) && random.one_in(2);
     return bands;
 }
 
@@ -88,22 +94,31 @@ Written write(const FormatPlan& plan, const Matrix& matrix, const Writing& how) 
     const bool early = facts.flags & HT_FACT_ENCODE_BEFORE_SEAL;
     const uint64_t granules = (matrix.rows + facts.granule_rows - 1) / facts.granule_rows;
     const auto bands = [&](const auto& work) { each_band(how.bands, matrix.rows, matrix.cols, work); };
+    const auto view_of = [&](const ht_region& region) {
+        ht_view view = matrix.view(region.row);
+        view.at += static_cast<int64_t>(region.col) * view.col_stride;
+        return view;
+    };
     const auto encode = [&](const ht_region& region) {
         const auto band =
-            std::span(written.weight)
-                .subspan(plan.band_offset(region.row), plan.band_bytes(region.row, region.rows));
-        plan.encode(written.grid, region, matrix.view(region.row), band);
+            std::span(written.weight).subspan(plan.band_offset(region), plan.band_bytes(region));
+        plan.encode(written.grid, region, view_of(region), band);
     };
     for (uint32_t pass = 0; pass < facts.passes; ++pass) {
         AlignedBytes partials(granules * facts.partial_bytes);
         bands([&](const ht_region& region) {
-            plan.fit_pass(pass, region, matrix.view(region.row), how.column_weight, written.grid,
+            plan.fit_pass(pass, region, view_of(region), how.column_weight, written.grid,
                           partials.data() + region.row / facts.granule_rows * facts.partial_bytes);
         });
-        plan.fit_fold(pass, partials.bytes(), granules, written.grid);
+        if (how.bands.folds_each)
+            for (uint64_t i = 0; i < granules; ++i)
+                plan.fit_fold(pass, partials.bytes().subspan(i * facts.partial_bytes, facts.partial_bytes), 1,
+                              written.grid);
+        else
+            plan.fit_fold(pass, partials.bytes(), granules, written.grid);
     }
     bands([&](const ht_region& region) {
-        plan.fit_band(region, matrix.view(region.row), how.column_weight, written.grid);
+        plan.fit_band(region, view_of(region), how.column_weight, written.grid);
         if (early) encode(region);
     });
     plan.fit_seal(written.grid);

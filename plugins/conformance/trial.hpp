@@ -25,6 +25,8 @@ template <class... Args>
 struct Bands {
     std::vector<uint64_t> starts = {0};  // first rows, ascending, on granules
     unsigned threads = 1;
+    uint64_t part_cols = 0;  // > 0: all rows on their own, in parts of so many columns
+    bool folds_each = false;  // fit_fold() gets one slot at a time
 };
 Bands random_bands(Random&, const FormatPlan&);
 

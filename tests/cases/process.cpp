@@ -7,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,12 +69,14 @@ Finished halftone(const std::vector<std::string>& arguments, const RunSettings& 
     }
     if (settings.meanwhile) settings.meanwhile(child);
     int status = 0;
-    waitpid(child, &status, 0);
+    rusage used{};
+    wait4(child, &status, 0, &used);
     Finished finished;
     finished.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     finished.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     finished.out = contents(out);
     finished.err = contents(err);
+    finished.peak_memory = static_cast<uint64_t>(used.ru_maxrss) * 1024;
     return finished;
 }
 

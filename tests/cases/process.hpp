@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@ struct Finished {
     int code = -1;  // exit code, or -1 if a signal ended it
     int signal = 0;
     std::string out, err;
+    uint64_t peak_memory = 0;  // resident, in bytes
 };
 
 struct RunSettings {

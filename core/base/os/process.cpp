@@ -13,6 +13,7 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
+#include <malloc.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -132,6 +133,15 @@ uint64_t anonymous_memory() {
 uint64_t anonymous_memory_peak() {
     anonymous_memory();
     return memory_peak.load();
+}
+
+void return_freed_memory() {
+#ifdef __GLIBC__
+    // Fixed, both: the allocator would raise them to the largest blocks that it has seen freed.
+    constexpr int large = 256 << 10;
+    ::mallopt(M_MMAP_THRESHOLD, large);
+    ::mallopt(M_TRIM_THRESHOLD, large);
+#endif
 }
 
 double seconds() {

@@ -17,6 +17,9 @@ uint64_t anonymous_memory();  // of this process, in bytes; 0 where the system d
 // The most that anonymous_memory() or this function has seen. Linux keeps no such peak itself, so that what
 // lies between two calls is missed: call it where memory is at its highest.
 uint64_t anonymous_memory_peak();
+// Large blocks go back to the system as soon as they are freed, so that what the process holds is what it
+// uses.
+void return_freed_memory();
 double seconds();  // monotonic
 
 bool is_terminal(int descriptor);

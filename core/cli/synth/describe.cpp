@@ -124,7 +124,8 @@ std::string measured_table(const Checkpoint& checkpoint, Workers& workers, Progr
 
     TextTable table = trait_table();
     table.rows.resize(matrices.size());
-    workers.each_job(matrices.size(), [&](uint64_t i) {
+    const auto need = [](uint64_t) { return JobMemory{}; };  // some rows at a time
+    workers.each_job(matrices.size(), need, [&](uint64_t i, Workers::Share&) {
         const Tensor& tensor = *matrices[i];
         const auto traits = declared.find(tensor.name);
         table.rows[i] = measured_row(tensor, measure(checkpoint, tensor),

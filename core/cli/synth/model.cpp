@@ -84,22 +84,24 @@ std::vector<std::filesystem::path> ModelWriter::write(Workers& workers, Progress
             jobs.push_back({specs.at(tensor.name), file, tensor.offset});
 
     Output output(settings_.output, layouts_, {});
-    workers.each_job(jobs.size(), [&](uint64_t i) {
-        make(jobs[i], workers, progress, output);
+    const auto need = [](uint64_t) { return JobMemory{}; };  // known as soon as the tensor's maker is there
+    workers.each_job(jobs.size(), need, [&](uint64_t i, Workers::Share& share) {
+        make(jobs[i], workers, share, progress, output);
         ++progress.tensors_done;
     });
     output.commit();
     return output.paths();
 }
 
-void ModelWriter::make(const Job& job, Workers& workers, Progress& progress, const Output& output) const {
+void ModelWriter::make(const Job& job, Workers& workers, Workers::Share& share, Progress& progress,
+                       const Output& output) const {
     const std::unique_ptr<TensorMaker> maker = tensor_maker(choice_.seed, job.spec);
     const uint64_t rows = maker->rows(), cols = maker->cols();
     const uint64_t row_bytes = cols * dtype::bits(choice_.dtype) / 8;
     const uint64_t band = std::clamp<uint64_t>(settings_.band_bytes / row_bytes, 1, rows);
     const uint64_t bands = (rows + band - 1) / band;
-    const uint64_t needed = band * row_bytes + 3 * cols * sizeof(float);
-    workers.each_band(bands, needed, [&](uint64_t index, Scratch& scratch) {
+    share.change({0, band * row_bytes + 3 * cols * sizeof(float)});
+    workers.each_band(share, bands, [&](uint64_t index, Scratch& scratch) {
         const uint64_t first = index * band, count = std::min(band, rows - first);
         const auto values = std::span(
             reinterpret_cast<float*>(Scratch::sized(scratch.values, cols * sizeof(float)).data()), cols);

@@ -48,7 +48,7 @@ class ModelWriter {
 
   private:
     struct Job;
-    void make(const Job&, Workers&, Progress&, const Output&) const;
+    void make(const Job&, Workers&, Workers::Share&, Progress&, const Output&) const;
 
     ModelChoice choice_;
     Settings settings_;

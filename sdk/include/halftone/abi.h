@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 /* Bump log, newest first:
+ *   1.0  ht_facts: piece_cols, piece_bytes, HT_FACT_FOLDS_IN_PARTS, for matrices of huge rows or very many.
  *   1.0  the first contract: descriptor, options, other names of choices, errors, services, format, model. */
 #define HALFTONE_ABI_MAJOR 1
 #define HALFTONE_ABI_MINOR 0

@@ -13,9 +13,9 @@
  * aligned, zeroed before begin(), without pointers into itself or elsewhere, so that the host may copy it,
  * keep it and send it to a device. From fit_seal() or load() on, nobody writes it.
  *
- * The host streams a matrix in *bands* of whole rows that start on multiples of `granule_rows`. Which bands
- * it chooses, and on how many threads, must not change a single stored bit: partial results belong to a
- * granule.
+ * The host streams a matrix in *bands* of whole rows that start on multiples of `granule_rows`, or in parts
+ * of rows where the facts allow it (`piece_cols`). Which bands it chooses, and on how many threads, must not
+ * change a single stored bit: partial results belong to a granule.
  *
  * Values arrive finite; the host checks while widening.
  */
@@ -95,13 +95,15 @@ typedef struct ht_stored {
 
 /* ht_facts.flags */
 enum {
-    HT_FACT_ROTATES = 1,           /* rotate() must be applied before fitting and after decoding */
-    HT_FACT_NOT_IDEMPOTENT = 2,    /* snap(snap(x)) may differ from snap(x) */
-    HT_FACT_ANY_RANK = 4,          /* takes tensors that are no matrices, seen as rows x cols */
-    HT_FACT_ENCODE_BEFORE_SEAL = 8 /* the codes of round to nearest are those of encode() before fit_seal():
-                                      the host encodes a band as soon as it is fitted, while it is at hand.
-                                      On the sealed grid encode() rounds to the values that are read back,
-                                      which gives other codes only where the seal changed the scales */
+    HT_FACT_ROTATES = 1,            /* rotate() must be applied before fitting and after decoding */
+    HT_FACT_NOT_IDEMPOTENT = 2,     /* snap(snap(x)) may differ from snap(x) */
+    HT_FACT_ANY_RANK = 4,           /* takes tensors that are no matrices, seen as rows x cols */
+    HT_FACT_ENCODE_BEFORE_SEAL = 8, /* the codes of round to nearest are those of encode() before fit_seal():
+                                       the host encodes a band as soon as it is fitted, while it is at hand.
+                                       On the sealed grid encode() rounds to the values that are read back,
+                                       which gives other codes only where the seal changed the scales */
+    HT_FACT_FOLDS_IN_PARTS = 16 /* fit_fold() may be called several times for a pass, each time with the next
+                                   granules' slots: the host then keeps few of them at a time */
 };
 
 enum { HT_INPUT_SCALE_NEVER = 0, HT_INPUT_SCALE_ALLOWED = 1, HT_INPUT_SCALE_REQUIRED = 2 };
@@ -135,9 +137,16 @@ typedef struct ht_facts {
     uint64_t partial_bytes;         /* of one granule's slot in a pass; may be 0 when passes is 0 */
     const ht_stored* const* stored; /* n_stored of them; one has HT_ROLE_WEIGHT */
     uint64_t n_stored;
-    const char* remark; /* what of the options this matrix could not be given, or NULL: "unrotated: no power
-                           of 4 from 16 on divides the columns". Plans show it for the matrix and count how
-                           many say the same, so it names no particulars of the matrix */
+    const char* remark;   /* what of the options this matrix could not be given, or NULL: "unrotated: no power
+                             of 4 from 16 on divides the columns". Plans show it for the matrix and count how
+                             many say the same, so it names no particulars of the matrix */
+    uint64_t piece_cols;  /* 0: bands are whole rows. Otherwise bands may also be parts of one row that start
+                             on multiples of it and contain whole pieces, but for the last part of the row.
+                             fit_band(), encode() and decode() take the parts in any order and on any thread;
+                             fit_pass() gets those of a row one after the other, from the left, and adds to
+                             the row's slot. Needs granules of one row and no rotation */
+    uint64_t piece_bytes; /* bytes of .weight that a whole piece makes; the last part of a row makes all that
+                             remain of the row's */
 } ht_facts;
 
 /* The grid as a table of numbers, for scalar formats: how any optimizer or device can round to it.
@@ -215,13 +224,15 @@ typedef struct ht_format {
     void (*rotate)(const void* plan, int32_t back, const ht_view*, uint64_t rows) HT_NOEXCEPT;
 
     /* [any] One reduction pass over a region of whole granules. `partials` points at the slot of the region's
-     * first granule; the slots arrive zeroed and only this call writes them. column_weight: one number >= 0
+     * first granule; the slots arrive zeroed and only this call writes them (for parts of a row: see
+     * piece_cols). column_weight: one number >= 0
      * per column, or NULL, which is the same as ones. The grid is as the last fold left it. NULL if passes is
      * 0. */
     void (*fit_pass)(const void* plan, uint32_t pass, const ht_region*, const ht_view*,
                      const float* column_weight, const void* grid, void* partials) HT_NOEXCEPT;
 
-    /* [one] Folds all n slots of a pass, in granule order, into the grid. NULL if passes is 0. */
+    /* [one] Folds all n slots of a pass, in granule order, into the grid; with HT_FACT_FOLDS_IN_PARTS perhaps
+     * only the next n of them. NULL if passes is 0. */
     ht_status (*fit_fold)(const void* plan, uint32_t pass, const void* partials, uint64_t n, void* grid,
                           ht_error*) HT_NOEXCEPT;
 
@@ -239,7 +250,7 @@ typedef struct ht_format {
      * the fitted grid. HT_REFUSED if they make no sense. */
     ht_status (*load)(const void* plan, const uint8_t* const* companions, void* grid, ht_error*) HT_NOEXCEPT;
 
-    /* [any] Whole rows to stored bytes. Writes every byte of the band, padding included. */
+    /* [any] A band to stored bytes. Writes every byte of the band, padding included. */
     void (*encode)(const void* plan, const void* grid, const ht_region*, const ht_view*,
                    uint8_t* band) HT_NOEXCEPT;
 

@@ -69,6 +69,7 @@ struct Facts {
     float activation_max = 0;
     uint64_t scale_rows = 0, scale_cols = 0;
     std::string remark = {};
+    uint64_t piece_cols = 0, piece_bytes = 0;
 };
 
 class JsonSink {
@@ -123,7 +124,8 @@ struct Planned {
                facts.input_scale,   facts.scale_kind, facts.activation_max,
                facts.scale_rows,    facts.scale_cols, facts.granule_rows,
                facts.granule_bytes, facts.grid_bytes, facts.partial_bytes,
-               stored_at.data(),    stored_at.size(), facts.remark.empty() ? nullptr : facts.remark.c_str()};
+               stored_at.data(),    stored_at.size(), facts.remark.empty() ? nullptr : facts.remark.c_str(),
+               facts.piece_cols,    facts.piece_bytes};
     }
     Planned(const Planned&) = delete;
     Planned& operator=(const Planned&) = delete;

@@ -58,7 +58,7 @@ void expect_rows(const WeightReader& reader, const std::vector<float>& all, uint
                               all.data() + (row + i) * cols, cols * sizeof(float)),
                   0)
             << "row " << row + i;
-    EXPECT_LE(scratch.source.size() + scratch.values.size(), reader.scratch_bytes(rows));
+    EXPECT_LE(scratch.source.size() + scratch.values.size(), reader.scratch_bytes(rows, cols));
 }
 
 // The fixture has granules of two rows; bands may start and end anywhere.
@@ -91,6 +91,18 @@ TEST_F(Readers, GiveAnyRowsOfPlainAndStoredMatrices) {
         }
         EXPECT_EQ(readers[1]->granule_rows(), std::min<uint64_t>(2, rows));
     }
+}
+
+TEST_F(Readers, GivePartsOfARow) {
+    const std::vector<float> all = values(3 * 50, 4);
+    const auto checkpoint = write({float_tensor("a.weight", HT_DTYPE_F32, {3, 50}, all)});
+    const auto reader = open_reader(*checkpoint, *checkpoint->find("a.weight"), 50);
+    ASSERT_EQ(reader->piece_cols(), 1u);
+    Scratch scratch;
+    const WidenedBand part = reader->read({2, 17, 1, 20}, scratch);
+    EXPECT_EQ(std::memcmp(part.view.at, all.data() + 2 * 50 + 17, 20 * sizeof(float)), 0);
+    EXPECT_LE(scratch.bytes(), reader->scratch_bytes(1, 20));
+    EXPECT_EQ(reader->bytes_of({2, 17, 1, 20}), 80u);
 }
 
 TEST_F(Readers, CountWhatIsNoNumberInTheRowsAskedFor) {

@@ -136,7 +136,7 @@ AT(ht_stored, rank, 80);
 AT(ht_stored, reserved, 84);
 AT(ht_stored, name, 88);
 
-SIZE(ht_facts, 96);
+SIZE(ht_facts, 112);
 AT(ht_facts, size, 0);
 AT(ht_facts, flags, 4);
 AT(ht_facts, passes, 8);
@@ -152,6 +152,8 @@ AT(ht_facts, partial_bytes, 64);
 AT(ht_facts, stored, 72);
 AT(ht_facts, n_stored, 80);
 AT(ht_facts, remark, 88);
+AT(ht_facts, piece_cols, 96);
+AT(ht_facts, piece_bytes, 104);
 
 SIZE(ht_table, 56);
 AT(ht_table, size, 0);

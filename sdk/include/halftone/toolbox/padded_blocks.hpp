@@ -51,6 +51,8 @@ class PaddedBlocks : public ScalarFormat {
         facts.grid_bytes += sizeof(BlockScales) + groups().count();
         facts.passes = kind_.scale_of_all ? 1 : 0;
         facts.partial_bytes = kind_.scale_of_all ? sizeof(float) : 0;
+        facts.flags |= HT_FACT_FOLDS_IN_PARTS;
+        facts.piece_cols = facts.piece_bytes = 0;  // the last row brings padding along
         return facts;
     }
 
@@ -78,7 +80,8 @@ class PaddedBlocks : public ScalarFormat {
     }
 
     void fit_fold(uint32_t, const void* partials, uint64_t n, std::byte* grid) const {
-        const float amax = kernels_.scalar.largest(static_cast<const float*>(partials), n);
+        float& amax = largest_of_all(grid);
+        amax = std::max(amax, kernels_.scalar.largest(static_cast<const float*>(partials), n));
         scales_in(grid).of_all = kind_.scale_of_all(amax);
     }
 

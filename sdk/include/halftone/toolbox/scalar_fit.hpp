@@ -78,8 +78,8 @@ class ScalarFit {
         for (int candidate = 0; candidate < candidates(pass); ++candidate) {
             const Scale scale = parts_.scale(candidate_magnitude(grid, pass, candidate));
             for (uint64_t i = 0; i < in.region.rows; ++i)
-                reinterpret_cast<double*>(slots + i * partial_bytes())[candidate] =
-                    error(in, column_weight, in.region.row + i, scale, error_unit(amax));
+                add_error_of_row(in, column_weight, i, scale, error_unit(amax),
+                                 reinterpret_cast<double*>(slots + i * partial_bytes())[candidate]);
         }
     }
 
@@ -112,11 +112,12 @@ class ScalarFit {
     }
 
     void fit_band(const Band& in, const float* column_weight, std::byte* grid) const {
-        if (one_scale() || in.region.rows == 0) return;
+        if (one_scale() || in.region.rows == 0 || in.region.cols == 0) return;
         const Fitted fitted = at(grid);
         const ScaleGroups& g = parts_.groups;
-        const uint64_t first = g.at(in.region.row, 0);
-        const uint64_t last = g.at(in.region.row + in.region.rows - 1, g.cols() - 1);
+        const uint64_t first = g.at(in.region.row, in.region.col);
+        const uint64_t last =
+            g.at(in.region.row + in.region.rows - 1, in.region.col + in.region.cols - 1);
         for (uint64_t group = first; group <= last; ++group)
             fitted.amax[group] = 0;
         each_piece(in, [&](uint64_t, uint64_t, const float* x, uint64_t n, uint64_t group) {
@@ -148,6 +149,9 @@ class ScalarFit {
         const auto array = [&](size_t i) { return const_cast<float*>(part(grid, i)); };
         return {array(2), array(3), array(4)};
     }
+
+    // Of the whole matrix, where formats on top of this one gather it.
+    static float& largest_of_all(std::byte* grid) { return header(grid).magnitude; }
 
     bool packed() const { return parts_.packing != Packing::bytes; }
     bool searches() const { return parts_.fit == ScaleFit::mse; }
@@ -220,29 +224,36 @@ class ScalarFit {
         return *reinterpret_cast<ScalarGridHeader*>(const_cast<std::byte*>(grid));
     }
 
+    static_assert(search_piece <= strip);
+
+    // Of row i of a band, which may be a part of one: the sum goes on where the part before it ended.
+    void add_error_of_row(const Band& in, const float* column_weight, uint64_t i, Scale scale, float unit,
+                          double& sum) const {
+        for (uint64_t j = 0, n = 0; j < in.region.cols; j += n) {
+            n = std::min(in.region.cols - j, search_piece);
+            const float* const weight = column_weight ? column_weight + in.region.col + j : nullptr;
+            read_strip(in, i, j, n, [&](const float* x) {
+                sum += parts_.kernels.squared_error(x, weight, n, scale.pre, scale.post, unit);
+            });
+        }
+    }
+
     // ---- the search for the scale of a group
 
-    static_assert(search_piece <= strip);
-    // Visits the pieces of a group, or of a row where one scale is for all: visit(x, weights or NULL, n).
+    // Visits the pieces of a group: visit(x, weights or NULL, n).
     template <class Visit>
-    void each_piece_of(const Band& in, const float* column_weight, uint64_t group_or_row,
-                       Visit&& visit) const {
-        const auto piece = [&](uint64_t row, uint64_t col, uint64_t n) {
+    void each_piece_of(const Band& in, const float* column_weight, uint64_t group, Visit&& visit) const {
+        parts_.groups.each_piece_of(group, search_piece, [&](uint64_t row, uint64_t col, uint64_t n) {
             const uint64_t i = row - in.region.row, j = col - in.region.col;
             const float* const weight = column_weight ? column_weight + col : nullptr;
             read_strip(in, i, j, n, [&](const float* x) { visit(x, weight, n); });
-        };
-        if (one_scale())
-            ScaleGroups::row(parts_.groups.rows(), parts_.groups.cols())
-                .each_piece_of(group_or_row, search_piece, piece);
-        else
-            parts_.groups.each_piece_of(group_or_row, search_piece, piece);
+        });
     }
 
-    double error(const Band& in, const float* column_weight, uint64_t group_or_row, Scale scale, float unit,
-                 double most = no_limit) const {
+    double error(const Band& in, const float* column_weight, uint64_t group, Scale scale, float unit,
+                 double most) const {
         double sum = 0;
-        each_piece_of(in, column_weight, group_or_row, [&](const float* x, const float* weight, uint64_t n) {
+        each_piece_of(in, column_weight, group, [&](const float* x, const float* weight, uint64_t n) {
             if (sum < most) sum += parts_.kernels.squared_error(x, weight, n, scale.pre, scale.post, unit);
         });
         return sum;

@@ -30,6 +30,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +55,11 @@ class ScalarFormat : public ScalarFit {
         facts.partial_bytes = partial_bytes();
         facts.flags = HT_FACT_ENCODE_BEFORE_SEAL;
         if (parts_.rotation.group > 0) facts.flags |= HT_FACT_ROTATES;
+        if (!searches()) facts.flags |= HT_FACT_FOLDS_IN_PARTS;
+        if (takes_parts_of_rows()) {
+            facts.piece_cols = piece_cols();
+            facts.piece_bytes = piece_cols() / (packed() ? 2 : 1);
+        }
         facts.input_scale = parts_.input_scale;
         facts.scale_kind = parts_.groups.kind();
         if (facts.scale_kind == HT_SCALE_TILE) facts.scale_rows = parts_.groups.group_rows();
@@ -186,6 +192,16 @@ class ScalarFormat : public ScalarFit {
     const ScalarLevels& levels() const { return parts_.levels; }
 
   private:
+    // Where no scale reaches from one part of a row into another, or one is for the whole matrix.
+    bool takes_parts_of_rows() const {
+        const ScaleGroups& g = parts_.groups;
+        return g.kind() != HT_SCALE_ROW && g.granule_rows() == 1 && parts_.rotation.group == 0;
+    }
+    // Whole groups and whole pieces of what a search adds up.
+    uint64_t piece_cols() const {
+        return std::lcm(search_piece, one_scale() ? uint64_t{1} : parts_.groups.group_cols());
+    }
+
     void encode_piece(const Fitted& fitted, uint64_t group, const float* x, uint64_t n,
                       uint8_t* codes) const {
         if (fitted.pre[group] == to_zero())
