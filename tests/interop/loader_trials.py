@@ -5,7 +5,8 @@ import json
 import references as ref  # first: without PyTorch it ends the test as skipped
 
 import torch
-from loader_files import MATRIX, STACK, TABLE, foreign, original, written
+from loader_emulation import Stops, load, relative_error
+from loader_files import MATRIX, STACK, TABLE, foreign, original, original_of, written
 
 # ------------------------------------------------------------------------------------------------------ changes
 def reencoded(text):
@@ -35,12 +36,15 @@ def marker_changes(trial, layer, all_texts):
     text = json.dumps(trial.marker(layer)).encode()
     for what, raw in list(reencoded(text))[: None if all_texts else 1]:
         other = trial.changed(f"marker {what}")
+        other.metadata.pop("_quantization_metadata", None)  # which would go over the marker
         other.mark(layer, raw)
         yield other
     marker = trial.marker(layer)
 
-    def with_(what, **changes):
+    def with_(what, may_mean_other_numbers=False, **changes):
         other = trial.changed(f"marker {what}")
+        other.metadata.pop("_quantization_metadata", None)
+        other.may_mean_other_numbers = may_mean_other_numbers
         merged = {key: value for key, value in (marker | changes).items() if value is not ...}
         other.mark(layer, merged)
         return other
@@ -59,16 +63,16 @@ def marker_changes(trial, layer, all_texts):
         group = rotation["convrot_groupsize"]
         for value in (1, "yes", "false", 0.5, [0], {"a": 1}, 0, "", None, [], False):
             if "convrot" in rotation:
-                yield with_(f"convrot {value!r}", convrot=value)
+                yield with_(f"convrot {value!r}", True, convrot=value)
         for value in (str(group), f" {group} ", group + 0.5, "x", None, 0, -4, 8, 12, 2, 4, 1024, True, [group], 16):
-            yield with_(f"group {value!r}", convrot_groupsize=value)
+            yield with_(f"group {value!r}", value not in (0, -4), convrot_groupsize=value)
         yield with_("rotation in params", params=rotation, **dict.fromkeys(rotation, ...))
-        yield with_("no group", convrot_groupsize=...)
+        yield with_("no group", True, convrot_groupsize=...)
         yield with_("group in params", params={"convrot_groupsize": group}, convrot_groupsize=...)
         if "convrot" in rotation:
-            yield with_("false over params", params={"convrot": True}, convrot=False)
+            yield with_("false over params", True, params={"convrot": True}, convrot=False)
     else:
-        yield with_("rotation", convrot=True, convrot_groupsize=64)
+        yield with_("rotation", marker.get("format") == "int8_tensorwise", convrot=True, convrot_groupsize=64)
     if "linear_dtype" in marker or marker.get("format") == "convrot_w4a4":
         for value in ("int8", "int4", "fp8", None, 8, ""):
             yield with_(f"linear_dtype {value!r}", linear_dtype=value)
@@ -122,9 +126,10 @@ def shape_changes(trial, layer, name):
         other = trial.changed(f"{name} half")
         other.tensors[key] = tensor[: max(1, tensor.shape[0] // 2)].clone()
         yield other
-    other = trial.changed(f"no {name}")
-    del other.tensors[key]
-    yield other
+    if name != "weight_codebook":  # without it the codes mean other numbers
+        other = trial.changed(f"no {name}")
+        del other.tensors[key]
+        yield other
     if count == 1:
         for size in ([2], [64], [4, 4]) + (([64, 1],) if name == "weight_scale" else ()):
             other = trial.changed(f"{name} of {size}")
@@ -240,6 +245,7 @@ def legacy_changes(trial, layer):
         other = trial.changed(f"E5M2 up to {largest}")
         other.tensors[f"{layer}.weight"] = (weight / scale).to(torch.float8_e5m2)
         other.tensors[f"{layer}.scale_weight"] = scale.reshape(1)
+        other.tolerance = 1e-2
         yield other
     other = trial.changed("a dummy beside BF16")
     other.tensors[f"{layer}.weight"] = weight.to(torch.bfloat16)
@@ -259,10 +265,18 @@ UNKNOWN = ("fp8_row", "fp8_block", "fp8_block3d", "int8_block", "int8_lode", "nf
 ALL_TEXTS = (f"int8_rotated {MATRIX}", f"fp8 {TABLE}", f"int8_rotated {STACK}")  # whose markers are written in every way
 
 
+def tolerance_of(base):
+    """Changes may cost little more than the format does; where it does not work at all, as little as any."""
+    loaded = load(base.tensors, base.metadata, base.modules)
+    errors = [relative_error(weight, original_of(layer)) for layer, weight in loaded.items() if not isinstance(weight, Stops)]
+    return max([2.5 * error for error in errors if error <= base.tolerance] + [1e-6])
+
+
 def trials(program, folder):
     for base in written(program, folder) + foreign():
         layer = next(iter(base.modules))
         yield base
+        base.tolerance = tolerance_of(base)
         if base.name.split()[0] in UNKNOWN:
             yield from cast_changes(base, layer, "weight", (torch.bfloat16,))
             continue
