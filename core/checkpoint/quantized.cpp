@@ -123,12 +123,12 @@ std::string without_padding(std::string text) {
 
 class Search {
   public:
-    explicit Search(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+    Search(const Checkpoint& checkpoint, BrokenHeader broken) : checkpoint_(checkpoint), broken_(broken) {}
 
     std::vector<QuantizedLayer> run() {
         // In the order of what counts more: the first evidence stays.
         for (const CheckpointFile& file : checkpoint_.files())
-            for (auto& [layer, configuration] : read_header(file))
+            for (auto& [layer, configuration] : header_of(file))
                 if (weight_of(layer)) {
                     Draft& draft = found_[layer];
                     if (draft.in_header) continue;
@@ -165,6 +165,15 @@ class Search {
             if (layer.label.empty()) layer.label = std::move(label);
         }
     };
+
+    std::map<std::string, LayerConfiguration> header_of(const CheckpointFile& file) const {
+        try {
+            return read_header(file);
+        } catch (const Error&) {
+            if (broken_ == BrokenHeader::refused) throw;
+            return {};
+        }
+    }
 
     const Tensor* weight_of(std::string_view layer) const {
         return checkpoint_.find(fmt::format("{}.weight", layer));
@@ -256,6 +265,7 @@ class Search {
     }
 
     const Checkpoint& checkpoint_;
+    const BrokenHeader broken_;
     std::map<std::string, Draft> found_;
     std::map<std::string_view, std::string> file_markers_;  // by the prefix that they are for
 };
@@ -316,8 +326,8 @@ std::vector<std::string> whole_file_markers(const Checkpoint& checkpoint) {
     return names;
 }
 
-std::vector<QuantizedLayer> quantized_layers(const Checkpoint& checkpoint) {
-    return Search(checkpoint).run();
+std::vector<QuantizedLayer> quantized_layers(const Checkpoint& checkpoint, BrokenHeader broken) {
+    return Search(checkpoint, broken).run();
 }
 
 }  // namespace halftone

@@ -41,7 +41,8 @@ bool is_known_to_host(std::string_view layer, std::string_view tensor);
 // marker or in the header, is taken at its word whatever the dtype, because loaders do the same. Where both
 // speak, the header wins. Exit::input if the header's quantization metadata is no JSON; a marker that is none
 // gives no label, and is told as the layer's problem.
-std::vector<QuantizedLayer> quantized_layers(const Checkpoint&);
+enum class BrokenHeader { refused, ignored };  // quantization metadata that is no JSON
+std::vector<QuantizedLayer> quantized_layers(const Checkpoint&, BrokenHeader = BrokenHeader::refused);
 
 // The marker tensor of one layer.
 struct LayerMarker {

@@ -210,6 +210,18 @@ std::string unknown_dtype(const Loader& loader, ht_dtype dtype) {
     return fmt::format("the reader of {} does not know the type {}", loader.name, dtype::name(dtype));
 }
 
+std::string shape_fault(const Loader& loader, const Family& family, bool columns) {
+    return fmt::format(
+        "{} counts this weight's {} to find out which model of {} it builds, and they are stored {}",
+        loader.name, columns ? "columns" : "rows", family.name, columns ? "packed" : "padded");
+}
+
+std::string companion_fault(const Loader& loader, const Family& family) {
+    return fmt::format("{} mistakes what stands beside this weight of {} for a weight, and stops{}",
+                       loader.name, family.name,
+                       family.companions_say.empty() ? "" : ": " + family.companions_say);
+}
+
 std::string marker_value(const Json& configuration, const std::string& key) {
     const Json* at = &configuration;
     for (const std::string& part : text::split(key, '.')) {
@@ -262,6 +274,7 @@ Judgment judge(const Loaders& loaders, const Loader& loader, const StoredAs& sto
     }
     judgment.activations = known.activations;
     judgment.hardware = known.hardware;
+    judgment.ruled = decided_by != nullptr;
     if (!judgment.taken) {
         const std::string described = stored.plan.description().value("format", "");
         judgment.advice = alternatives(loader, stored, options);
@@ -308,6 +321,7 @@ Judgment judge_label(const Loaders& loaders, const Loader& loader, const std::st
         if (rule.remark) remark = *rule.remark;
     }
     judgment.taken = decided_by && *decided_by->takes;
+    judgment.ruled = decided_by != nullptr;
     if (judgment.taken) {
         judgment.remarks.push_back("judged by its label alone: no format here can read it");
         if (!remark.empty()) judgment.remarks.push_back(remark);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/json.hpp"
+#include "core/plan/families.hpp"
 #include "core/plan/loaders.hpp"
 #include "plugins/format.hpp"
 
@@ -22,6 +23,7 @@ struct StoredAs {
 // What a loader makes of a layer.
 struct Judgment {
     bool taken = false;
+    bool ruled = false;                        // a [[label]] of loaders.toml decided
     std::string since, activations, hardware;  // of a layer that is taken
     std::vector<std::string> remarks;          // likewise: nothing is worth knowing of what fails anyway
     std::string reason, advice;                // why it is refused, and what would not be
@@ -30,6 +32,10 @@ struct Judgment {
 };
 
 std::string unknown_dtype(const Loader&, ht_dtype);  // why a tensor is refused
+
+// Why a weight is refused whose columns, or rows, the loader reads to find out what it builds.
+std::string shape_fault(const Loader&, const Family&, bool columns);
+std::string companion_fault(const Loader&, const Family&);  // why nothing may stand beside a weight
 
 Judgment judge(const Loaders&, const Loader&, const StoredAs&);
 

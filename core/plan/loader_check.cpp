@@ -10,6 +10,7 @@
 #include "core/base/text.hpp"
 #include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/quantized.hpp"
+#include "core/plan/layer_check.hpp"
 #include "core/plan/selection.hpp"
 #include "core/plan/stored_matrix.hpp"
 #include "core/plan/stored_types.hpp"
@@ -65,15 +66,24 @@ std::vector<std::string> keys_of(std::string_view json, const std::string& subje
     return keys;
 }
 
+// Where the loader's own reading of markers counts, ours must not stop at a header that it shrugs at.
+std::vector<QuantizedLayer> layers_of(const Checkpoint& checkpoint, bool by_tensors) {
+    return quantized_layers(checkpoint, by_tensors ? BrokenHeader::ignored : BrokenHeader::refused);
+}
+
 class Check {
   public:
     Check(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry, const Loaders& loaders,
-          const Loader& loader)
+          const Families& families, const Loader& loader)
         : checkpoint_(std::move(checkpoint)),
           loaders_(loaders),
           loader_(loader),
+          by_tensors_(loaders.describes_layers(loader.id)),
           recognition_(checkpoint_, registry) {
         result_.loader = loader.id;
+        family_ = families.family_of(checkpoint_->tensors(), loader.id);
+        kind_ = families.kind_of(checkpoint_->tensors(), loader.id);
+        if (kind_ || family_.family) result_.family = kind_ ? kind_->name : family_.family->name;
     }
 
     LoaderCheck run() {
@@ -81,60 +91,139 @@ class Check {
             markers_.emplace(marker.layer, std::move(marker));
         for (const auto& [key, value] : checkpoint_->metadata())
             in_header_ = in_header_ || key == quantization_metadata_key;
-        for (const QuantizedLayer& layer : quantized_layers(*checkpoint_))
+        if (by_tensors_) acting_ = acting_markers(*checkpoint_, loader_);
+        for (const QuantizedLayer& layer : layers_of(*checkpoint_, by_tensors_))
             look_at(layer);
+        look_at_layers_that_only_the_loader_sees();
         look_at_file();
         look_at_other_tensors();
         return std::move(result_);
     }
 
   private:
+    // Entries of the header without the prefix of the names.
+    void look_at_layers_that_only_the_loader_sees() {
+        const size_t seen = result_.layers.size();
+        for (const auto& [name, acting] : acting_.layers) {
+            const auto end = result_.layers.begin() + static_cast<std::ptrdiff_t>(seen);
+            const auto at = std::lower_bound(
+                result_.layers.begin(), end, name,
+                [](const LayerVerdict& one, const std::string& other) { return one.layer < other; });
+            const size_t rank = checkpoint_->find(name + ".weight")->shape.size();
+            if ((rank != 2 && rank != 3) || (at != end && at->layer == name) ||
+                !acting.json.problem.empty() || label_of(acting.json.value).empty())
+                continue;
+            QuantizedLayer layer;
+            layer.name = name;
+            look_at(layer);
+        }
+        std::ranges::stable_sort(result_.layers, {}, &LayerVerdict::layer);
+    }
+
     void look_at(const QuantizedLayer& layer) {
         LayerVerdict verdict{layer.name, layer.label, "", {}};
         own_tensors_.insert(layer.name + ".weight");
         own_tensors_.insert(layer.companions.begin(), layer.companions.end());
-        verdict.judgment = judgment_of(layer, verdict.format);
-        check_marker(layer, verdict.judgment);
+        const auto acting = acting_.layers.find(layer.name);
+        const bool described = by_tensors_ && (acting != acting_.layers.end() || !layer.label.empty());
+        if (by_tensors_ && acting != acting_.layers.end() && !acting->second.legacy)
+            verdict.label = label_of(acting->second.json.value);
+        const Recognized found = recognized(layer, verdict.label);
+        verdict.format = found.matrix ? found.matrix->shown : "";
+        verdict.judgment = found.judgment;
+        if (by_tensors_ && acting != acting_.layers.end() && !found.in_other_layout)
+            verdict.judgment = LayerCheck(*checkpoint_, loaders_, loader_, family_)
+                                   .judge(layer.name, acting->second,
+                                          {found.matrix != nullptr, found.why_not, found.judgment});
+        else if (by_tensors_ && !described && is_legacy(found, layer))
+            refuse_unconverted(verdict.judgment);
+        else if (by_tensors_ && !described && marked_by_file(layer))
+            verdict.judgment.refuse(
+                fmt::format("it has no scale, though '{}' says that the weights of 8 bits have one: {} takes "
+                            "its numbers as "
+                            "they are",
+                            layer.evidence, loader_.name));
+        if (acting == acting_.layers.end() || !by_tensors_) check_marker(layer, verdict.judgment);
+        check_headers(layer, verdict.judgment);
         check_dtypes(layer, verdict.judgment);
+        check_kind(verdict.judgment);
         result_.layers.push_back(std::move(verdict));
     }
 
-    Judgment judgment_of(const QuantizedLayer& layer, std::string& shown) {
+    // What formats here make of a layer.
+    struct Recognized {
+        std::shared_ptr<const StoredMatrix> matrix;  // null: none can read it
+        Judgment judgment;                           // by labels
+        std::string why_not;
+        bool in_other_layout = false;  // than loaders that go by markers read
+    };
+
+    Recognized recognized(const QuantizedLayer& layer, const std::string& label) {
+        Recognized result;
         try {
-            const auto matrix = recognition_.recognize(layer);
-            shown = matrix->shown;
-            const ht_dialect dialect = matrix->plan->source().dialect;
+            result.matrix = recognition_.recognize(layer);
+            const StoredMatrix& matrix = *result.matrix;
+            const ht_dialect dialect = matrix.plan->source().dialect;
             if (dialect == HT_DIALECT_LEGACY) legacy_ = true;
-            StoredAs stored{*matrix->format,
-                            matrix->options,
-                            *matrix->plan,
-                            dialect == HT_DIALECT_COMFY ? layer.label : "",
+            result.in_other_layout = dialect == HT_DIALECT_BITSANDBYTES;
+            StoredAs stored{*matrix.format,
+                            matrix.options,
+                            *matrix.plan,
+                            dialect == HT_DIALECT_COMFY ? label : "",
                             parsed(layer.configuration),
                             is_embedding(layer.name + ".weight")};
-            Judgment judgment = judge(loaders_, loader_, stored);
-            for (size_t i = 0; judgment.taken && i < matrix->parts.size(); ++i) {
-                const StoredTensor& needed = matrix->plan->stored()[i];
+            result.judgment = judge(loaders_, loader_, stored);
+            for (size_t i = 0; result.judgment.taken && i < matrix.parts.size(); ++i) {
+                const StoredTensor& needed = matrix.plan->stored()[i];
                 if (may_differ_in_length(needed)) continue;
-                if (std::string fault = fault_of(needed, matrix->parts[i], matrix->experts()); !fault.empty())
-                    judgment.refuse(std::move(fault));
+                if (std::string fault = fault_of(needed, matrix.parts[i], matrix.experts()); !fault.empty())
+                    result.judgment.refuse(std::move(fault));
             }
-            check_state(*matrix, judgment);
-            return judgment;
+            check_state(matrix, result.judgment);
         } catch (const Unrecognized& error) {
-            std::string reason = layer.label.empty() ? error.problem() : "";
+            std::string reason = label.empty() ? error.problem() : "";
             for (const Unrecognized::Answer& answer : error.answers())
-                if (answer.knows_label && !layer.label.empty())
+                if (answer.knows_label && !label.empty())
                     reason += (reason.empty() ? "" : "; ") + answer.format + ": " + answer.reason;
-            return judge_label(loaders_, loader_, layer.label, reason);
+            result.why_not = reason.empty() ? "no format here knows its label" : reason;
+            result.judgment = judge_label(loaders_, loader_, label, reason);
         } catch (const Error& error) {
             if (error.code() != Exit::input) throw;
-            Judgment judgment;
             const std::string prefix = layer.name + ".";
             if (error.where().starts_with(prefix))
-                judgment.reason = fmt::format("its '.{}' ", error.where().substr(prefix.size()));
-            judgment.reason += error.problem();
-            return judgment;
+                result.why_not = fmt::format("its '.{}' ", error.where().substr(prefix.size()));
+            result.why_not += error.problem();
+            result.judgment.reason = result.why_not;
         }
+        return result;
+    }
+
+    static bool is_legacy(const Recognized& found, const QuantizedLayer& layer) {
+        if (found.matrix) return found.matrix->plan->source().dialect == HT_DIALECT_LEGACY;
+        return std::ranges::any_of(layer.companions,
+                                   [](const std::string& name) { return name.ends_with(legacy_scale); });
+    }
+
+    // The mark of the whole file is all that speaks for the layer.
+    bool marked_by_file(const QuantizedLayer& layer) const {
+        return layer.label.empty() && !loader_.legacy_marker.empty() &&
+               layer.evidence.ends_with(loader_.legacy_marker);
+    }
+
+    // Scales of the legacy layout that the loader does not look for.
+    void refuse_unconverted(Judgment& judgment) const {
+        judgment.refuse(
+            in_header_
+                ? fmt::format("the header has '{}', and so {} does not convert layers of the legacy layout",
+                              quantization_metadata_key, loader_.name)
+                : fmt::format("no tensor '{}' marks the file, and so {} takes the weight without its scale",
+                              loader_.legacy_marker, loader_.name),
+            "halftone run with this file as its input writes one that it takes");
+    }
+
+    void check_kind(Judgment& judgment) const {
+        if (judgment.taken && kind_ && !kind_->quantized)
+            judgment.refuse(fmt::format("the file is {}: {}", kind_->name, kind_->says));
     }
 
     // Formats overlook what they do not know in a quant_state's JSON; its own loaders do not.
@@ -155,19 +244,23 @@ class Check {
         }
     }
 
-    // What the marker says, beside what counts.
+    // What the marker says, where the loader's own reading of it is not described.
     void check_marker(const QuantizedLayer& layer, Judgment& judgment) {
-        if (!loader_.reads_layout("comfyui")) return;
+        if (!loader_.reads_layout("comfyui") || layer.in_header) return;
         const auto found = markers_.find(layer.name);
         if (found == markers_.end() || !judgment.taken) return;
-        const LayerMarker& marker = found->second;
-        if (!layer.in_header) {
-            if (marker.ends_in_nul)
-                judgment.refuse("its marker ends in NUL bytes, which loaders' JSON readers refuse",
-                                "halftone run with this file as its input writes a clean one");
+        if (found->second.ends_in_nul)
+            judgment.refuse("its marker ends in NUL bytes, which loaders' JSON readers refuse",
+                            "halftone run with this file as its input writes a clean one");
+    }
+
+    // Where a marker and an entry in the header speak for one layer.
+    void check_headers(const QuantizedLayer& layer, Judgment& judgment) {
+        const auto found = markers_.find(layer.name);
+        if (!loader_.reads_layout("comfyui") || found == markers_.end() || !judgment.taken ||
+            !layer.in_header)
             return;
-        }
-        const Json in_marker = parsed(marker.text), in_header = parsed(layer.configuration);
+        const Json in_marker = parsed(found->second.text), in_header = parsed(layer.configuration);
         std::vector<std::string> different;
         for (const std::string& key : loader_.marker_keys) {
             const std::string ours = marker_value(in_marker, key), theirs = marker_value(in_header, key);
@@ -213,7 +306,20 @@ class Check {
                                      : fmt::format("says \"{}\"", text::printable(found->second))),
                      ""});
         }
-        if (legacy_ && in_header_ && loader_.reads_layout("legacy"))
+        if (!acting_.header_fault.empty())
+            result_.obstacles.push_back(
+                {"",
+                 fmt::format("{} stops at the header's '{}': {}", loader_.name, quantization_metadata_key,
+                             acting_.header_fault),
+                 "halftone run with this file as its input leaves it out, or writes a whole one"});
+        if (acting_.refused_scale)
+            result_.obstacles.push_back(
+                {acting_.refused_scale->name,
+                 fmt::format("{} takes input scales of one number only, and this has the shape {}",
+                             loader_.name, to_string(acting_.refused_scale->shape)),
+                 ""});
+        if (kind_) result_.remarks.push_back(fmt::format("it is {}: {}", kind_->name, kind_->says));
+        if (legacy_ && in_header_ && loader_.reads_layout("legacy") && !by_tensors_)
             result_.obstacles.push_back(
                 {"",
                  fmt::format("the header has '{}', and so {} does not convert layers of the legacy layout",
@@ -233,25 +339,43 @@ class Check {
         }
         if (dummies > 0 && loader_.reads_layout("legacy") && !in_header_)
             result_.remarks.push_back(
-                fmt::format("{} scales lie beside weights that are not quantized, like '{}': loaders take "
-                            "these for quantized, too, and cast them without a scale",
-                            dummies, text::printable(example)));
+                fmt::format("{} beside numbers that are not quantized, like '{}': loaders take these for "
+                            "quantized, too, and cast them",
+                            text::plural(dummies, "scale"), text::printable(example)));
         if (!loader_.reads_layout("comfyui")) return;
+        look_at_empty_markers();
+    }
+
+    // Markers beside weights that are not quantized.
+    void look_at_empty_markers() {
+        std::set<std::string_view> judged;
+        for (const LayerVerdict& verdict : result_.layers)
+            judged.insert(verdict.layer);
         for (const auto& [layer, marker] : markers_) {
-            const std::string name = marker.tensor->name;
-            if (own_tensors_.contains(name) && !marker.text.empty()) continue;
-            if (!marker.text.empty() ||
-                std::ranges::binary_search(result_.layers, layer, {}, &LayerVerdict::layer))
-                continue;
-            result_.obstacles.push_back(
-                {name, fmt::format("the marker is empty, and {} stops at it", loader_.name),
-                 "a [[rule]] with match = \"*.comfy_quant\" and action = \"remove\" leaves it out"});
+            if (judged.contains(layer)) continue;
+            const Tensor* weight = checkpoint_->find(layer + ".weight");
+            const auto acting = acting_.layers.find(layer);
+            const bool module = weight && (weight->shape.size() == 2 || weight->shape.size() == 3);
+            const bool broken =
+                by_tensors_ ? module && acting != acting_.layers.end() && !acting->second.json.problem.empty()
+                            : marker.text.empty();
+            if (broken)
+                result_.obstacles.push_back(
+                    {marker.tensor->name,
+                     marker.text.empty()
+                         ? fmt::format("the marker is empty, and {} stops at it", loader_.name)
+                         : fmt::format("{} stops at it: {}", loader_.name, acting->second.json.problem),
+                     "a [[rule]] with match = \"*.comfy_quant\" and action = \"remove\" leaves it out"});
         }
     }
 
     std::shared_ptr<const Checkpoint> checkpoint_;
     const Loaders& loaders_;
     const Loader& loader_;
+    const bool by_tensors_;  // it is described what the loader does with each
+    FoundFamily family_;
+    const FileKind* kind_ = nullptr;
+    ActingMarkers acting_;
     Recognition recognition_;
     LoaderCheck result_;
     std::map<std::string, LayerMarker, std::less<>> markers_;
@@ -267,8 +391,8 @@ uint64_t LoaderCheck::refused_layers() const {
 }
 
 LoaderCheck check_for_loader(std::shared_ptr<const Checkpoint> checkpoint, Registry& registry,
-                             const Loaders& loaders, const Loader& loader) {
-    return Check(std::move(checkpoint), registry, loaders, loader).run();
+                             const Loaders& loaders, const Families& families, const Loader& loader) {
+    return Check(std::move(checkpoint), registry, loaders, families, loader).run();
 }
 
 }  // namespace halftone

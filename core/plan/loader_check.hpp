@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/checkpoint/checkpoint.hpp"
+#include "core/plan/families.hpp"
 #include "core/plan/judgment.hpp"
 #include "plugins/registry.hpp"
 
@@ -26,7 +27,8 @@ struct Obstacle {
 };
 
 struct LoaderCheck {
-    std::string loader;                // its id
+    std::string loader;  // its id
+    std::string family;  // of models, or what the file is instead; "" if it is none that is known
     std::vector<LayerVerdict> layers;  // in the order of names
     std::vector<Obstacle> obstacles;   // for each of which the loader refuses something
     std::vector<std::string> remarks;  // what it takes, and people should know
@@ -36,7 +38,9 @@ struct LoaderCheck {
     bool passed() const { return obstacles.empty() && refused_layers() == 0; }
 };
 
-// Would the loader take every tensor? From headers and small tensors alone.
-LoaderCheck check_for_loader(std::shared_ptr<const Checkpoint>, Registry&, const Loaders&, const Loader&);
+// Would the loader take every tensor, and compute with the numbers that the file means? From headers and
+// small tensors; of weights, only those are read that the loader would convert by value.
+LoaderCheck check_for_loader(std::shared_ptr<const Checkpoint>, Registry&, const Loaders&, const Families&,
+                             const Loader&);
 
 }  // namespace halftone

@@ -2,116 +2,27 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <span>
 
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
 #include "core/pipeline/document.hpp"
-#include "core/tensor/dtype.hpp"
+#include "core/plan/data_file.hpp"
 #include "plugins/layouts.hpp"
 
 namespace halftone {
 namespace {
 
-constexpr uint64_t largest_file = 1 << 20;
-
-[[noreturn]] void refuse(const Place& place, const std::string& what, const std::string& advice = "") {
-    throw Error(Exit::usage, place.text(), what, advice);
-}
-
-const std::string& text_of(const Node& node, const std::string& what) {
-    if (node.kind != Node::Kind::text)
-        refuse(node.place, fmt::format("{} must be a text, not {}", what, described(node)));
-    return node.text;
-}
-
-// A number, a truth value or a text, as a marker's JSON would show it.
-std::string plain(const Node& node, const std::string& what) {
-    switch (node.kind) {
-        case Node::Kind::text:
-            return node.text;
-        case Node::Kind::integer:
-            return std::to_string(node.integer);
-        case Node::Kind::boolean:
-            return node.boolean ? "true" : "false";
-        default:
-            refuse(node.place,
-                   fmt::format("{} must be a number, a text, true or false, not {}", what, described(node)));
-    }
-}
-
-// One table of the file. Every key must be among those that were asked for.
-class Table {
-  public:
-    Table(const Node& node, std::string title, std::vector<std::string> keys)
-        : node_(node), title_(std::move(title)) {
-        if (node.kind != Node::Kind::table)
-            refuse(node.place, fmt::format("expected a table {}, but found {}", title_, described(node)));
-        for (const Entry& entry : node.entries)
-            if (std::ranges::find(keys, entry.key) == keys.end())
-                refuse(entry.place,
-                       fmt::format("{} has no key '{}'{}", title_, text::printable(entry.key, 60),
-                                   text::did_you_mean(entry.key, keys)),
-                       "it has " + text::join(keys, ", "));
-    }
-
-    const Node* given(std::string_view key) const {
-        const Entry* entry = node_.find(key);
-        return entry ? &entry->value : nullptr;
-    }
-    const Node& required(std::string_view key) const {
-        const Node* value = given(key);
-        if (!value) refuse(node_.place, fmt::format("{} needs '{}'", title_, key));
-        return *value;
-    }
-    std::string what(std::string_view key) const { return fmt::format("{} {}", title_, key); }
-
-    void read(std::string_view key, std::string& to) const {
-        if (const Node* value = given(key)) to = text_of(*value, what(key));
-    }
-    void read(std::string_view key, std::optional<std::string>& to) const {
-        if (const Node* value = given(key)) to = text_of(*value, what(key));
-    }
-    std::optional<bool> flag(std::string_view key) const {
-        const Node* value = given(key);
-        if (!value) return std::nullopt;
-        if (value->kind != Node::Kind::boolean)
-            refuse(value->place,
-                   fmt::format("{} must be true or false, not {}", what(key), described(*value)));
-        return value->boolean;
-    }
-    const Node* list(std::string_view key) const {
-        const Node* value = given(key);
-        if (value && value->kind != Node::Kind::list)
-            refuse(value->place, fmt::format("{} must be a list, not {}", what(key), described(*value)));
-        return value;
-    }
-    // `known`: all that may stand there; empty: anything.
-    void read(std::string_view key, std::vector<std::string>& to,
-              std::span<const std::string> known = {}) const {
-        const Node* value = list(key);
-        if (!value) return;
-        to.clear();
-        for (const Node& item : value->items) {
-            const std::string& one = text_of(item, "each of " + what(key));
-            if (!known.empty() && std::ranges::find(known, one) == known.end())
-                refuse(item.place, fmt::format("{}: there is no '{}'{}", what(key), text::printable(one, 60),
-                                               text::did_you_mean(one, known)));
-            to.push_back(one);
-        }
-    }
-
-  private:
-    const Node& node_;
-    std::string title_;
-};
+using data_file::plain;
+using data_file::refuse;
+using data_file::Table;
+using data_file::text_of;
 
 void read_loader(const Entry& entry, Loader& loader) {
     const Table table(entry.value, fmt::format("[loader.{}]", entry.key),
                       {"name", "layouts", "single_files", "experts", "dtypes", "marker_keys", "state_keys",
-                       "embeddings", "metadata", "unknown_label", "remark"});
+                       "embeddings", "metadata", "unknown_label", "legacy_marker", "legacy_label", "remark"});
     static const std::vector<std::string> layouts(layout_names.begin(), layout_names.end());
     loader.id = entry.key;
     if (loader.name.empty()) loader.name = entry.key;
@@ -119,23 +30,15 @@ void read_loader(const Entry& entry, Loader& loader) {
     table.read("layouts", loader.layouts, layouts);
     if (const auto given = table.flag("single_files")) loader.single_files = *given;
     if (const auto given = table.flag("experts")) loader.experts = *given;
-    table.read("dtypes", loader.dtypes);
-    if (const Node* dtypes = table.list("dtypes"))
-        for (const Node& dtype : dtypes->items)
-            if (!dtype::from_name(dtype.text))
-                refuse(dtype.place,
-                       fmt::format("{}: there is no type '{}'", table.what("dtypes"),
-                                   text::printable(dtype.text, 60)),
-                       "types are named as in safetensors: F32, F8_E4M3, U8");
+    table.read_dtypes("dtypes", loader.dtypes);
     table.read("marker_keys", loader.marker_keys);
     table.read("state_keys", loader.state_keys);
     table.read("embeddings", loader.embeddings);
     table.read("unknown_label", loader.unknown_label);
+    table.read("legacy_marker", loader.legacy_marker);
+    table.read("legacy_label", loader.legacy_label);
     table.read("remark", loader.remark);
-    if (const Node* metadata = table.given("metadata")) {
-        if (metadata->kind != Node::Kind::table)
-            refuse(metadata->place, fmt::format("{} must be a table of texts, not {}", table.what("metadata"),
-                                                described(*metadata)));
+    if (const Node* metadata = table.table("metadata")) {
         loader.metadata.clear();
         for (const Entry& one : metadata->entries)
             loader.metadata[one.key] = text_of(one.value, table.what("metadata." + one.key));
@@ -187,21 +90,6 @@ LabelRule read_rule(const Node& node) {
     return rule;
 }
 
-std::string text_of_file(const std::filesystem::path& path) {
-    const os::File file = os::File::open_to_read(path);
-    if (file.size() > largest_file)
-        fail(Exit::usage, os::utf8(path), "has {} bytes; no description of loaders is that long",
-             file.size());
-    std::string text(file.size(), '\0');
-    file.read(0, std::as_writable_bytes(std::span(text)));
-    return text;
-}
-
-bool is_there(const std::filesystem::path& path) {
-    std::error_code ignored;
-    return std::filesystem::exists(path, ignored);
-}
-
 }  // namespace
 
 bool Loader::reads_layout(std::string_view layout) const {
@@ -218,18 +106,14 @@ std::filesystem::path Loaders::installed_file() {
 
 Loaders Loaders::standard(const std::filesystem::path& own) {
     Loaders result;
-    std::filesystem::path over = own;
-    if (over.empty())
-        if (const std::filesystem::path folder = os::user_config_folder(); !folder.empty())
-            if (is_there(folder / "halftone" / "loaders.toml")) over = folder / "halftone" / "loaders.toml";
-    for (const std::filesystem::path& path : {installed_file(), over})
-        if (!path.empty() && (path == over || is_there(path))) result.add(text_of_file(path), os::utf8(path));
+    for (const std::filesystem::path& path : data_file::installed_and_own(installed_file(), own))
+        result.add(data_file::text_of_file(path), os::utf8(path));
     return result;
 }
 
 void Loaders::add(const std::string& toml, const std::string& name) {
     const Node document = parse_document(toml, name);
-    const Table top(document, "the file", {"loader", "label"});
+    const Table top(document, "the file", {"loader", "label", "layer"});
     if (const Node* loaders = top.given("loader")) {
         if (loaders->kind != Node::Kind::table)
             refuse(loaders->place,
@@ -245,13 +129,33 @@ void Loaders::add(const std::string& toml, const std::string& name) {
     if (const Node* labels = top.list("label"))
         for (const Node& label : labels->items) {
             LabelRule rule = read_rule(label);
-            if (!known(rule.loader)) {
-                refuse(label.find("loader")->value.place,
-                       fmt::format("no [loader.{}] is known{}", text::printable(rule.loader, 60),
-                                   text::did_you_mean(rule.loader, ids())));
-            }
+            check_loader(rule.loader, label);
             rules_.push_back(std::move(rule));
         }
+    if (const Node* layers = top.list("layer"))
+        for (const Node& layer : layers->items) {
+            LayerRule rule = read_layer_rule(layer);
+            check_loader(rule.loader, layer);
+            layer_rules_.push_back(std::move(rule));
+        }
+}
+
+void Loaders::check_loader(const std::string& id, const Node& where) const {
+    if (!known(id))
+        refuse(
+            where.find("loader")->value.place,
+            fmt::format("no [loader.{}] is known{}", text::printable(id, 60), text::did_you_mean(id, ids())));
+}
+
+const LayerRule* Loaders::layer_rule(const std::string& loader, const std::string& label,
+                                     LayerKind kind) const {
+    const auto is_it = [&](const LayerRule& rule) { return rule.is_for(loader, label, kind); };
+    const auto found = std::find_if(layer_rules_.rbegin(), layer_rules_.rend(), is_it);
+    return found == layer_rules_.rend() ? nullptr : &*found;
+}
+
+bool Loaders::describes_layers(const std::string& loader) const {
+    return std::ranges::find(layer_rules_, loader, &LayerRule::loader) != layer_rules_.end();
 }
 
 std::vector<std::string> Loaders::ids() const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/plan/layer_rules.hpp"
 #include "plugins/labels.hpp"
 
 namespace halftone {
@@ -23,6 +24,7 @@ struct Loader {
     std::vector<std::string> embeddings;          // labels that it takes for embedding tables; empty: all
     std::map<std::string, std::string> metadata;  // that it wants in the header
     std::string unknown_label;                    // what it says; {} is the label
+    std::string legacy_marker, legacy_label;  // of older files: what marks them, and what it takes layers for
     std::string remark;
 
     bool reads_layout(std::string_view) const;
@@ -61,12 +63,17 @@ class Loaders {
     // Exit::usage with what was probably meant; `where` the id was given.
     const Loader& find(std::string_view id, const std::string& where = {}) const;
     const std::vector<LabelRule>& rules() const { return rules_; }  // later ones count more
+    // What the loader does with the tensors of such a layer; null: nothing says.
+    const LayerRule* layer_rule(const std::string& loader, const std::string& label, LayerKind) const;
+    bool describes_layers(const std::string& loader) const;  // of any label
 
   private:
     std::vector<std::string> ids() const;
+    void check_loader(const std::string& id, const Node& where) const;
 
     std::map<std::string, Loader, std::less<>> loaders_;
     std::vector<LabelRule> rules_;
+    std::vector<LayerRule> layer_rules_;
 };
 
 }  // namespace halftone

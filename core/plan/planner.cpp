@@ -49,6 +49,11 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
     loaders_ = Loaders::standard();
     const Pipeline::Output& output = effective_.output;
     if (output.target != "any") loaders_.find(output.target, output.target_where);
+    families_ = Families::standard();
+    if (const Loader* loader = loader_judged_for()) {
+        family_ = families_.family_of(plan_.checkpoint->tensors(), loader->id);
+        kind_ = families_.kind_of(plan_.checkpoint->tensors(), loader->id);
+    }
 
     primary_ = resolve(effective_.quantize.treatment);
     Treatment embeddings{.format = effective_.quantize.embeddings, .optimizer = {}};

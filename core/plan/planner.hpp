@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/checkpoint/quantized.hpp"
+#include "core/plan/families.hpp"
 #include "core/plan/judgment.hpp"
 #include "core/plan/learning.hpp"
 #include "core/plan/metadata.hpp"
@@ -59,6 +60,7 @@ class Planner {
     void count();
     std::optional<MeasuredInputs> input_scale(const std::string& layer, const ResolvedTreatment&,
                                               const FormatPlan&, uint32_t verdict_flags);
+    const Loader* loader_judged_for() const;
     void judge_for_loaders(const std::string& layer, const ResolvedTreatment&, const FormatPlan&);
     void add_loader_warnings();
     void add_collected_warnings();
@@ -86,6 +88,9 @@ class Planner {
     LayerChanges changes_;
     std::vector<std::string> plugins_used_;
     Loaders loaders_;
+    Families families_;
+    FoundFamily family_;              // that the model is of, to the loader that is judged for
+    const FileKind* kind_ = nullptr;  // what the input is instead of a model
     struct LoaderWarning {
         std::string before, after;  // the number of matrices
         uint64_t matrices = 0;

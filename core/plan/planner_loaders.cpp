@@ -11,6 +11,25 @@ namespace {
 
 constexpr std::string_view most_common = "comfyui";  // of loaders; what it refuses is worth a word to anybody
 
+// Whether the loader still finds out what to build, from the shapes that the format stores.
+void judge_shapes(const Loader& loader, const FoundFamily& family, const std::string& layer,
+                  const FormatPlan& plan, Judgment& judgment) {
+    if (!family.family) return;
+    const auto weight = std::ranges::find(plan.stored(), ht_role{HT_ROLE_WEIGHT}, &StoredTensor::role);
+    if (weight == plan.stored().end()) return;
+    const MatrixSource& source = plan.source();
+    const Shape meant{source.rows, source.cols};
+    const bool rows = weight->shape.size() != 2 || weight->shape[0] != meant[0],
+               columns = weight->shape.size() != 2 || weight->shape[1] != meant[1];
+    const std::string advice = "keep this layer by a [[rule]], or store it in 8 bits";
+    if (columns && family.reads_columns(layer))
+        judgment.refuse(shape_fault(loader, *family.family, true), advice);
+    else if (rows && family.reads_rows(layer))
+        judgment.refuse(shape_fault(loader, *family.family, false), advice);
+    else if (plan.stored().size() > 1 && family.takes_no_companions(layer))
+        judgment.refuse(companion_fault(loader, *family.family), "keep this layer by a [[rule]]");
+}
+
 }  // namespace
 
 std::optional<MeasuredInputs> Planner::input_scale(const std::string& layer,
@@ -31,18 +50,27 @@ std::optional<MeasuredInputs> Planner::input_scale(const std::string& layer,
     return MeasuredInputs();
 }
 
+// Null where nothing is to be judged.
+const Loader* Planner::loader_judged_for() const {
+    const std::string& target = plan_.pipeline.output.target;
+    const bool any = target == "any";
+    if (any && dialect_ != HT_DIALECT_COMFY) return nullptr;
+    const Loader* loader = loaders_.known(any ? most_common : std::string_view(target));
+    return loader && loader->reads_layout(plan_.pipeline.output.layout) ? loader : nullptr;
+}
+
 void Planner::judge_for_loaders(const std::string& layer, const ResolvedTreatment& treatment,
                                 const FormatPlan& plan) {
     const std::string& target = plan_.pipeline.output.target;
     const bool any = target == "any";
-    if (any && dialect_ != HT_DIALECT_COMFY) return;
-    const Loader* loader = loaders_.known(any ? most_common : std::string_view(target));
-    if (!loader || !loader->reads_layout(plan_.pipeline.output.layout)) return;
+    const Loader* loader = loader_judged_for();
+    if (!loader) return;
     const Json description = plan.description();
     const std::string label = dialect_ == HT_DIALECT_COMFY ? description.value("format", "") : "";
     const StoredAs stored{
         *treatment.format, treatment.options, plan, label, description, is_embedding(layer + ".weight")};
-    const Judgment judgment = judge(loaders_, *loader, stored);
+    Judgment judgment = judge(loaders_, *loader, stored);
+    if (judgment.taken) judge_shapes(*loader, family_, layer, plan, judgment);
     if (judgment.taken) return;
     const std::string takers = takers_of(stored);
     LoaderWarning warning;
@@ -76,6 +104,8 @@ void Planner::add_loader_warnings() {
         plan_.warnings.push_back(fmt::format("the input scales of {} are 1: no activations in {}",
                                              text::plural(unmeasured_, "matrix", "matrices"),
                                              os::utf8(plan_.pipeline.input.statistics.filename())));
+    if (kind_ && plan_.totals.quantized > 0)
+        plan_.warnings.push_back(fmt::format("the input is {}: {}", kind_->name, kind_->says));
     const Pipeline::Output& output = plan_.pipeline.output;
     const Loader* target = output.target == "any" ? nullptr : loaders_.known(output.target);
     if (!target) return;

@@ -114,6 +114,7 @@ Json check_json(const LoaderCheck& check, const Loader& loader) {
     Json whole;
     whole["loader"] = loader.id;
     whole["passed"] = check.passed();
+    whole["family"] = check.family;
     whole["layers"] = Json::array();
     for (const LayerVerdict& layer : check.layers) {
         const Judgment& judgment = layer.judgment;

@@ -64,7 +64,9 @@ class ConvrotW4a4 : public toolbox::ScalarFormat {
 
     static constexpr ht_label labels[] = {
         {sizeof(ht_label), 0, label_name, "linear_dtype=int8", "comfyui>=2026-07", "int8 per row, rotated",
-         "NVIDIA from Turing on", ""},
+         "NVIDIA from Turing on",
+         "8 bits on the CUDA and HIP backends only: elsewhere, and on NVIDIA with a PyTorch below CUDA 13, "
+         "activations are rounded to 4 bits"},
         {sizeof(ht_label), 0, label_name, "linear_dtype=int4", "comfyui>=2026-07", "int4 per row, rotated",
          "NVIDIA from Turing to Ada", "activations in 4 bits lose more than the weights do"},
     };

@@ -14,6 +14,8 @@ namespace halftone::test {
 
 inline constexpr const char* fp8_label = R"({"format": "float8_e4m3fn"})";
 
+inline constexpr const char* int8_label = R"({"format": "int8_tensorwise"})";
+
 inline NewTensor zeros(std::string name, ht_dtype dtype, Shape shape) {
     const uint64_t bytes = byte_count(dtype, shape).value();
     return {std::move(name), dtype, std::move(shape), std::vector<std::byte>(bytes)};
@@ -22,6 +24,17 @@ inline NewTensor zeros(std::string name, ht_dtype dtype, Shape shape) {
 inline NewTensor marker(const std::string& layer, const std::string& text) {
     const auto* first = reinterpret_cast<const std::byte*>(text.data());
     return {layer + ".comfy_quant", HT_DTYPE_U8, {text.size()}, {first, first + text.size()}};
+}
+
+// Names of a model whose text embedder tells ComfyUI how wide it is.
+inline std::vector<NewTensor> model_with(NewTensor embedder, std::vector<NewTensor> more,
+                                         const std::string& prefix) {
+    std::vector<NewTensor> tensors = {zeros("noise_refiner.0.attention.k_norm.weight", HT_DTYPE_BF16, {8}),
+                                      std::move(embedder)};
+    tensors.insert(tensors.end(), more.begin(), more.end());
+    for (NewTensor& tensor : tensors)
+        tensor.name = prefix + tensor.name;
+    return tensors;
 }
 
 inline Metadata header(const std::string& layer, const std::string& configuration) {

@@ -54,7 +54,7 @@ TEST_F(Reasons, OfALayerWithoutAMarkerItIsThatAndARunWritesOne) {
 }
 
 TEST_F(Reasons, OfAMarkerThatNamesNoFormatItIsThat) {
-    for (const char* text : {"{}", "[]", R"({"full_precision_matrix_mult": true})"}) {
+    for (const char* text : {"{}", R"({"format": null})", R"({"full_precision_matrix_mult": true})"}) {
         std::vector<NewTensor> tensors = fp8("a");
         tensors.push_back(marker("a", text));
         write(tensors);
@@ -62,13 +62,6 @@ TEST_F(Reasons, OfAMarkerThatNamesNoFormatItIsThat) {
     }
     write(fp8("a"), header("a", "{}"));
     expect_refused("comfyui", {"its entry in the header names no format"});
-}
-
-TEST_F(Reasons, OlderFilesHaveNoLabelToDisagreeWith) {
-    write({zeros("a.weight", HT_DTYPE_F8_E5M2, {16, 16}),
-           float_tensor("a.scale_weight", HT_DTYPE_F32, {}, std::vector{1.0F}),
-           zeros("scaled_fp8", HT_DTYPE_F8_E4M3, {0})});
-    expect_refused("comfyui", {"ComfyUI does not take this layout of the format"});
 }
 
 TEST_F(Reasons, TheForkLoadsCodebooksAndThenFails) {

@@ -21,10 +21,9 @@ TEST_F(Check, WhatWasWrittenForALoaderIsTakenByIt) {
 
 TEST_F(Check, ALabelThatALoaderDoesNotKnowIsToldInItsOwnWordsWithWhatToDo) {
     run("format = \"int8\"\nscaling = \"block\"\n");
-    expect_refused("comfyui",
-                   {"ComfyUI does not know the label 'int8_blockwise'",
-                    "Unsupported quantization format: int8_blockwise", "it is loaded by comfyui-fork",
-                    "scaling = \"row\"", "ComfyUI would refuse 1 of 1 quantized layer"});
+    expect_refused("comfyui", {"ComfyUI does not know the label 'int8_blockwise'",
+                               "KeyError: 'int8_blockwise'", "it is loaded by comfyui-fork",
+                               "scaling = \"row\"", "ComfyUI would refuse 1 of 1 quantized layer"});
     expect_taken("comfyui-fork");
 }
 
@@ -50,23 +49,31 @@ TEST_F(Check, TheForkDoesNotLookAtTheRootOfAMarkerForAGroupSize) {
 
 TEST_F(Check, AnUnheardLabelIsRefused) {
     write({zeros("a.weight", HT_DTYPE_U8, {4, 4}), marker("a", R"({"format": "int3_magic"})")});
-    expect_refused("comfyui",
-                   {"ComfyUI does not know the label 'int3_magic' (\"Unsupported quantization format: "
-                    "int3_magic\"), and no format here does"});
+    expect_refused("comfyui", {"ComfyUI does not know the label 'int3_magic' (\"KeyError: "
+                               "'int3_magic'\"), and no format here does"});
 }
 
 TEST_F(Check, AWeightOfAnotherTypeThanItsLabelIsRefused) {
-    write({zeros("a.weight", HT_DTYPE_BF16, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
-           marker("a", fp8_label)});
-    expect_refused("comfyui", {"labelled 'float8_e4m3fn'"});
+    for (const ht_dtype dtype : {HT_DTYPE_BF16, HT_DTYPE_F32}) {
+        write({random_tensor("a.weight", dtype, {16, 16}, 1), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+               marker("a", fp8_label)});
+        expect_refused("comfyui",
+                       {"labelled 'float8_e4m3fn'", "converts it by value to F8_E4M3: other numbers"});
+    }
     write({zeros("a.weight", HT_DTYPE_U8, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
            marker("a", fp8_label)});
-    expect_refused("comfyui", {"labelled 'float8_e4m3fn'"});
+    expect_refused("comfyui", {"labelled 'float8_e4m3fn'", "its weight is U8"});
+    // Codes that someone stored as wider numbers stay what they are.
+    write({float_tensor("a.weight", HT_DTYPE_F32, {2, 2}, std::vector<float>{-128, 127, 3, 0}),
+           zeros("a.weight_scale", HT_DTYPE_F32, {}), marker("a", R"({"format": "int8_tensorwise"})")});
+    expect_taken("comfyui");
 }
 
 TEST_F(Check, AMissingScaleIsRefused) {
     write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), marker("a", fp8_label)});
-    expect_refused("comfyui", {"labelled 'float8_e4m3fn'", "its weight has no scale"});
+    expect_refused("comfyui", {"labelled 'float8_e4m3fn'", "it lacks its '.weight_scale'"});
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("scaled_fp8", HT_DTYPE_F8_E4M3, {2})});
+    expect_refused("comfyui", {"it has no scale, though 'scaled_fp8' says"});
 }
 
 TEST_F(Check, AScaleOfAnotherShapeIsRefused) {
@@ -140,8 +147,7 @@ TEST_F(Check, DummyScalesBesidePlainWeightsAreMentioned) {
     write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.scale_weight", HT_DTYPE_F32, {1}),
            zeros("b.weight", HT_DTYPE_F16, {4, 4}), zeros("b.scale_weight", HT_DTYPE_F32, {1}),
            zeros("scaled_fp8", HT_DTYPE_F8_E4M3, {2})});
-    expect_taken("comfyui",
-                 "note: 1 scales lie beside weights that are not quantized, like 'b.scale_weight'");
+    expect_taken("comfyui", "note: 1 scale beside numbers that are not quantized, like 'b.scale_weight'");
 }
 
 TEST_F(Check, JsonTellsEveryLayer) {
@@ -205,6 +211,28 @@ TEST_F(Target, APlanWarnsOfWhatTheLoaderWouldRefuseAndSaysWhatItWouldTake) {
     const std::string fork =
         warnings("format = \"int8\"\nscaling = \"block\"\nblock_size = 64\n", "target = \"comfyui-fork\"\n");
     EXPECT_NE(fork.find("works with group_size 128 only"), std::string::npos) << fork;
+}
+
+TEST_F(Target, APlanWarnsOfWeightsWhoseColumnsTheLoaderCountsAndOfFilesThatAreNoModels) {
+    const auto said = [&](const std::vector<NewTensor>& tensors, const std::string& format) {
+        write_checkpoint(folder_ / "model.safetensors", tensors);
+        write_text(folder_ / "p.toml",
+                   "[input]\npath = \"model.safetensors\"\n[output]\npath = \"o.safetensors\"\n"
+                   "target = \"comfyui\"\n[model]\nprofile = \"none\"\n[quantize]\nformat = \"" +
+                       format + "\"\n");
+        return halftone({"plan", (folder_ / "p.toml").string()}).err;
+    };
+    const std::vector<NewTensor> model =
+        model_with(random_tensor("cap_embedder.1.weight", HT_DTYPE_BF16, {64, 64}, 1), {}, "");
+    EXPECT_NE(
+        said(model, "nvfp4").find("comfyui refuses 'nvfp4' (1 matrix): ComfyUI counts this weight's columns"),
+        std::string::npos)
+        << last_.err;
+    EXPECT_EQ(said(model, "fp8"), "");
+    const std::string lora = said({random_tensor("x.lora_down.weight", HT_DTYPE_BF16, {64, 64}, 1),
+                                   random_tensor("x.lora_up.weight", HT_DTYPE_BF16, {64, 64}, 1)},
+                                  "fp8");
+    EXPECT_NE(lora.find("the input is a LoRA: it changes the weights"), std::string::npos) << lora;
 }
 
 TEST_F(Target, WithoutOneAPlanWarnsOfWhatMainlineRefuses) {

@@ -75,6 +75,73 @@ TEST(LoadersFile, MistakesAreNamedWithTheirPlace) {
     EXPECT_NE(problem_of("[loader.here\n").find("l.toml:1"), std::string::npos);
 }
 
+TEST(LoadersFile, MistakesInWhatALoaderDoesWithALayerAreNamed) {
+    const std::string layer = "[[layer]]\nloader = \"here\"\nlabels = [\"x\"]\n";
+    EXPECT_EQ(problem_of(layer), "l.toml:1:1: [[layer]] needs 'weight'");
+    EXPECT_EQ(problem_of(layer + "kind = \"table\"\n"), "l.toml:4:8: [[layer]] kind: there is no 'table'");
+    const std::string matrix = layer + "weight = [\"N\", \"K\"]\ndtypes = [\"I8\"]\n";
+    EXPECT_EQ(problem_of(matrix), "nothing wrong");
+    EXPECT_EQ(
+        problem_of(matrix + "must = [{ holds = \"K % 2 = 0\", why = \"w\" }]\n"),
+        "l.toml:6:19: each of [[layer]] must holds: 'K % 2 = 0' cannot be computed: '= 0' is left over");
+    EXPECT_EQ(problem_of(matrix + "must = [{ holds = \"G == 2\", why = \"w\" }]\n"),
+              "l.toml:6:19: each of [[layer]] must holds: nothing says what 'G' is");
+    EXPECT_EQ(problem_of(matrix + "tensors = [{ name = \"s\", shape = [\"N\"] }]\n"),
+              "l.toml:6:26: each of [[layer]] tensors has no key 'shape'; did you mean 'shapes'?");
+    EXPECT_EQ(problem_of(matrix + "tensors = [{ name = \"s\", shapes = [\"N up(\"] }]\n"),
+              "l.toml:6:36: each of [[layer]] tensors shapes: 'up(' cannot be computed: it ends too early");
+    EXPECT_EQ(problem_of(matrix + "numbers = [{ name = \"G\", keys = [\"g\"], default = \"16\" }]\n"),
+              "l.toml:6:50: each of [[layer]] numbers default must be a whole number");
+    EXPECT_EQ(problem_of("[[layer]]\nloader = \"hre\"\nlabels = [\"x\"]\nrefuses = \"no\"\n"),
+              "l.toml:2:10: no [loader.hre] is known; did you mean 'here'?");
+}
+
+FoundLayerTensors int4_layer(Shape scales) {
+    return {LayerKind::matrix,
+            {{".weight", HT_DTYPE_U8, {8, 32}},
+             {".s", HT_DTYPE_F32, std::move(scales)},
+             {".more", HT_DTYPE_F32, {1}}},
+            Json::parse(R"({"format": "x", "params": {"g": "16"}})")};
+}
+
+TEST(LoadersFile, ALayerIsHeldAgainstWhatItsLoaderDoes) {
+    Loaders loaders;
+    loaders.add(R"([loader.here]
+layouts = ["comfyui"]
+[[layer]]
+loader = "here"
+labels = ["x"]
+weight = ["N", "C"]
+dtypes = ["U8"]
+let = { K = "2 * C" }
+numbers = [{ name = "G", keys = ["g", "params.g"], default = 64 }]
+tensors = [{ name = "s", dtypes = ["F32"], shapes = ["N K/G", "1 A A"] }]
+must = [{ holds = "K % G == 0", why = "{G} does not divide {K}" }]
+)",
+                "l.toml");
+    EXPECT_EQ(loaders.layer_rule("here", "x", LayerKind::stack), nullptr);
+    const LayerRule* rule = loaders.layer_rule("here", "x", LayerKind::matrix);
+    ASSERT_NE(rule, nullptr);
+    const LayerFinding taken = hold_against(*rule, int4_layer({8, 4}), "Here");
+    EXPECT_EQ(taken.fault, "");
+    EXPECT_TRUE(taken.packs_columns);
+    EXPECT_EQ(taken.ignored, std::vector<std::string>{".more"});
+    EXPECT_EQ(hold_against(*rule, int4_layer({1, 7, 7}), "Here").fault, "");
+    EXPECT_EQ(hold_against(*rule, int4_layer({1, 7, 6}), "Here").fault,
+              "its '.s' has the shape [1, 7, 6], and Here takes [8, 4] or [1, A, A]");
+    FoundLayerTensors other = int4_layer({8, 4});
+    other.marker["g"] = 48;
+    EXPECT_EQ(hold_against(*rule, other, "Here").fault,
+              "its '.s' has the shape [8, 4], and Here takes [8, 1] or "
+              "[1, A, A]");
+    other.tensors[1].shape = {8, 1};
+    EXPECT_EQ(hold_against(*rule, other, "Here").fault, "48 does not divide 64");
+    other.marker["g"] = nullptr;
+    EXPECT_EQ(hold_against(*rule, other, "Here").fault, "its marker has null as g, which is no whole number");
+    other.tensors.erase(other.tensors.begin());
+    EXPECT_EQ(hold_against(*rule, other, "Here").fault, "it has no weight");
+}
+
 TEST(LoadersFile, AnUnknownLoaderIsToldWithThoseThatAreKnown) {
     try {
         Loaders::standard().find("comfyu");
