@@ -32,6 +32,8 @@ class DeviceJob {
         const ht_facts& facts = format_.facts();
         lane_.values.grow(lane_.device, rows_ * cols_ * sizeof(float));
         lane_.codes.grow(lane_.device, format_.weight_bytes());
+        // What a kernel leaves out must not be what lay there before.
+        stream_.fill(lane_.codes.data(), 0, format_.weight_bytes());
         DeviceGrid grid(lane_.device, format_);
         Grid here = format_.make_grid();
         const ht_view values{lane_.values.as<float>(), static_cast<int64_t>(cols_), 1};
@@ -194,11 +196,8 @@ std::string missing_kernel(const FormatPlan& format) {
     return missing;
 }
 
-}  // namespace
-
-std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
-                               const Output& output, Workers& workers, DeviceLanes& lanes,
-                               Progress& progress) {
+std::string try_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                          const Output& output, Workers& workers, DeviceLanes& lanes, Progress& progress) {
     if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
     if (lanes.device()->lost()) return "the device is lost";
     const auto memory = workers.reserve(planned.plan->facts().grid_bytes + 2 * staging_bytes);
@@ -219,6 +218,18 @@ std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, u
         return work();
     } catch (const DeviceFailure& failure) {
         return failure.what();
+    }
+}
+
+}  // namespace
+
+std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                               const Output& output, Workers& workers, DeviceLanes& lanes,
+                               Progress& progress) {
+    try {
+        return try_on_device(plan, planned, expert, output, workers, lanes, progress);
+    } catch (...) {
+        blame_plugin(name_of_matrix(plan, planned, expert));
     }
 }
 

@@ -263,4 +263,21 @@ PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& p
     return result;
 }
 
+PlanKnowledge look_for_refusals(const Plan& plan, Workers& workers, Progress& progress) {
+    PlanKnowledge result;
+    std::mutex mutex;
+    const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
+    workers.each_job(matrices.size(), [&](uint64_t index) {
+        const PlannedTensor& planned = *matrices[index];
+        for (uint64_t expert = 0; expert < planned.plan->source().experts; ++expert)
+            if (const auto reason = late_refusal(plan, planned, expert, workers, progress)) {
+                const std::lock_guard lock(mutex);
+                result.refused.emplace(source_of(plan, planned).name, *reason);
+                break;
+            }
+        ++progress.tensors_done;
+    });
+    return result;
+}
+
 }  // namespace halftone

@@ -54,9 +54,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& tensor,
         text += fmt::format("{{\"iteration\": {}", iteration++);
         for (const auto& [name, value] : row)
             text += fmt::format(", {}: {}", in_one_line(Json(name)), json_value(name, value));
-        text +=
-            "}
-            ";
+        text += "}\n";
     }
     write_whole(trace_path(folder, tensor), text);
 }

@@ -102,6 +102,8 @@ Result check_refusals(const Format&);
 Result check_labels(const Format&);
 // What the pipeline asks of loaders reaches them.
 Result check_full_precision(const Format&, uint64_t seed);
+// So does what loaders read off the stored weight.
+Result check_wants(const Format&, uint64_t seed);
 Result check_options(const Format&, uint64_t seed, std::vector<std::string>& remarks);
 
 inline constexpr ht_dialect all_dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};
