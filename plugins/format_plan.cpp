@@ -6,10 +6,22 @@
 #include "plugins/format.hpp"
 #include "plugins/guard_bytes.hpp"
 #include "plugins/json_sink.hpp"
+#include "plugins/late_refusal.hpp"
 
 namespace halftone {
-
 namespace {
+
+constexpr const char* full_precision_key = "full_precision_matrix_mult";
+
+// For functions that come after the plan.
+template <class Work>
+void refuse_late(const std::string& plugin, const char* function, const Work& work) {
+    try {
+        work();
+    } catch (const Refusal& refusal) {
+        throw LateRefusal(plugin, std::string(function) + " refused it", refusal.what());
+    }
+}
 
 // What is small against the weights is watched in every run.
 Watch at_least_guarded(Watch watch) {
@@ -44,6 +56,8 @@ Json FormatPlan::description() const {
              description.dump());
     if (watch_ != Watch::no && description != told())
         fail(Exit::plugin, library_->culprit(), "describe() said something else when asked again");
+    // Of the host, so that no format can leave it out: loaders look for it whatever the label.
+    if ((source_.wants & HT_WANTS_FULL_PRECISION_MM) && named) description[full_precision_key] = true;
     if (source_.experts > 1 && named) description["num_experts"] = source_.experts;
     return description;
 }
@@ -79,8 +93,10 @@ void FormatPlan::fit_pass(uint32_t pass, const ht_region& region, const ht_view&
 
 void FormatPlan::fit_fold(uint32_t pass, std::span<const std::byte> partials, uint64_t n, Grid& grid) const {
     read_guarded(watch_, partials, library_->culprit(), "fit_fold", [&](const std::byte* slots) {
-        call_checked(library_->culprit(), "fit_fold()", table_.fit_fold, plan_, pass,
-                     static_cast<const void*>(slots), n, grid.data());
+        refuse_late(plugin_, "fit_fold()", [&] {
+            call_checked(library_->culprit(), "fit_fold()", table_.fit_fold, plan_, pass,
+                         static_cast<const void*>(slots), n, grid.data());
+        });
     });
     check_grid(grid, "fit_fold");
 }
@@ -94,7 +110,9 @@ void FormatPlan::fit_band(const ht_region& region, const ht_view& view, const fl
 
 void FormatPlan::fit_seal(Grid& grid) const {
     if (!table_.fit_seal) return;
-    call_checked(library_->culprit(), "fit_seal()", table_.fit_seal, plan_, grid.data());
+    refuse_late(plugin_, "fit_seal()", [&] {
+        call_checked(library_->culprit(), "fit_seal()", table_.fit_seal, plan_, grid.data());
+    });
     check_grid(grid, "fit_seal");
 }
 
@@ -168,9 +186,11 @@ void FormatPlan::companion(const Grid& grid, size_t index, std::span<std::byte> 
     if (index >= stored_.size() || index == weight_ || out.size() != stored_[index].bytes)
         fail(Exit::failed, library_->culprit(), "has no companion {} of {} bytes", index, out.size());
     write_guarded(at_least_guarded(watch_), out, library_->culprit(), "companion", [&](std::byte* bytes) {
-        call_checked(library_->culprit(), "companion()", table_.companion, plan_,
-                     static_cast<const void*>(grid.data()), static_cast<uint32_t>(index),
-                     reinterpret_cast<uint8_t*>(bytes));
+        refuse_late(plugin_, "companion()", [&] {
+            call_checked(library_->culprit(), "companion()", table_.companion, plan_,
+                         static_cast<const void*>(grid.data()), static_cast<uint32_t>(index),
+                         reinterpret_cast<uint8_t*>(bytes));
+        });
     });
 }
 

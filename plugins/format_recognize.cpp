@@ -2,6 +2,7 @@
 #include <string_view>
 
 #include "core/base/error.hpp"
+#include "core/base/json.hpp"
 #include "core/base/text.hpp"
 #include "plugins/call.hpp"
 #include "plugins/format.hpp"
@@ -51,6 +52,19 @@ bool multiply(uint64_t& product, uint64_t by) {
     return !__builtin_mul_overflow(product, by, &product);
 }
 
+// As loaders read it: any value that counts as true in Python.
+bool asks_for_full_precision(const std::optional<std::string>& marker) {
+    if (!marker) return false;
+    const Json parsed = Json::parse(*marker, nullptr, /*allow_exceptions=*/false);
+    const auto found = parsed.is_object() ? parsed.find("full_precision_matrix_mult") : parsed.end();
+    if (!parsed.is_object() || found == parsed.end()) return false;
+    const Json& value = *found;
+    if (value.is_boolean()) return value.get<bool>();
+    if (value.is_number()) return value.get<double>() != 0;
+    if (value.is_string()) return !value.get_ref<const std::string&>().empty();
+    return !value.is_null() && !value.empty();
+}
+
 MatrixSource checked_source(const ht_source& claimed, const std::string& culprit) {
     const auto wrong = [&]<class... Args>(fmt::format_string<Args...> what, Args&&... args) {
         fail(Exit::plugin, culprit, "recognize() claims {}", fmt::format(what, std::forward<Args>(args)...));
@@ -89,6 +103,8 @@ Recognized Format::recognize(const FoundLayer& found) const {
     call_checked(culprit, "recognize()", table_.recognize, layer.get(), result.options.writable(), &source);
     result.options.adopt_written(library_->options(), culprit);
     result.source = checked_source(source, culprit);
+    // The host writes it, so it reads it as well, whatever the format makes of the rest.
+    if (asks_for_full_precision(found.marker)) result.source.wants |= HT_WANTS_FULL_PRECISION_MM;
     return result;
 }
 

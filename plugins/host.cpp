@@ -9,6 +9,7 @@
 #include <halftone/abi.h>
 
 #include "core/base/log.hpp"
+#include "core/base/os/foreign_call.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/random.hpp"
 #include "plugins/call.hpp"
@@ -39,7 +40,9 @@ void log_line(void* self, ht_log_level level, const char* line) noexcept {
                             : level == HT_LOG_INFO    ? Level::info
                             : level == HT_LOG_WARNING ? Level::warning
                                                       : Level::error;
-        of(self).log->write(known, of(self).plugin + ": " + shown(line));
+        const char* const subject = os::Subject::current();
+        const std::string about = *subject ? std::string(subject) + ": " : "";
+        of(self).log->write(known, of(self).plugin + ": " + about + shown(line));
     } catch (...) {  // a line that cannot be written is no reason to end a run
     }
 }

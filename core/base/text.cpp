@@ -102,6 +102,38 @@ std::optional<uint64_t> whole_number(std::string_view digits) {
     return value;
 }
 
+// "quantize" and "dequantize".
+bool is_opposite(std::string_view word, std::string_view candidate) {
+    const auto reverses = [](std::string_view longer, std::string_view shorter) {
+        return longer.size() == shorter.size() + 2 && longer.ends_with(shorter) &&
+               (longer.starts_with("de") || longer.starts_with("un"));
+    };
+    return reverses(word, candidate) || reverses(candidate, word);
+}
+
+std::vector<std::string> numbers_in(std::string_view text) {
+    std::vector<std::string> numbers;
+    bool inside = false;
+    for (const char c : text) {
+        const bool digit = c >= '0' && c <= '9';
+        if (digit && !inside) numbers.emplace_back();
+        if (digit) numbers.back() += c;
+        inside = digit;
+    }
+    return numbers;
+}
+
+// Who asks for 4 bits does not mean 8. A 9 may well be a slip: nothing has 9 bits.
+bool changes_a_width(std::string_view word, std::string_view candidate) {
+    constexpr std::array<std::string_view, 11> widths = {"1", "2",  "3",  "4",  "5", "6",
+                                                         "8", "12", "16", "32", "64"};
+    const std::vector<std::string> there = numbers_in(candidate);
+    return !there.empty() && std::ranges::any_of(numbers_in(word), [&](const std::string& number) {
+        return std::ranges::find(widths, number) != widths.end() &&
+               std::ranges::find(there, number) == there.end();
+    });
+}
+
 }  // namespace
 
 bool is_utf8(std::string_view text) {
@@ -136,16 +168,21 @@ std::optional<std::string> closest(std::string_view word, std::span<const std::s
     if (word.empty() || word.size() > longest) return std::nullopt;
     const std::string wanted = folded(word);
     std::optional<std::string> best;
+    bool tied = false;
     size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
     for (const std::string& candidate : candidates) {
         if (candidate.size() > longest) continue;
+        if (changes_a_width(word, candidate) || is_opposite(wanted, folded(candidate))) continue;
         const size_t d = distance(wanted, folded(candidate));
         if (d < best_distance && d < std::max(word.size(), candidate.size())) {
             best_distance = d;
             best = candidate;
+            tied = false;
+        } else if (best && d == best_distance && numbers_in(*best) != numbers_in(candidate)) {
+            tied = true;  // either number may have been meant
         }
     }
-    return best;
+    return tied ? std::nullopt : best;
 }
 
 std::string did_you_mean(std::string_view word, std::span<const std::string> candidates) {

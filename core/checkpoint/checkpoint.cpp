@@ -1,6 +1,7 @@
 #include "core/checkpoint/checkpoint.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -8,6 +9,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/checkpoint/exchange.hpp"
+#include "core/checkpoint/foreign_format.hpp"
 #include "core/checkpoint/in_quotes.hpp"
 #include "core/checkpoint/output_names.hpp"
 #include "core/checkpoint/shard_index.hpp"
@@ -93,6 +95,22 @@ std::filesystem::path find_in_folder(const std::filesystem::path& folder) {
         "name one of them; if they are shards of one model, its index '*.safetensors.index.json' is missing");
 }
 
+// A file of another kind is called what it is, rather than a damaged one.
+ParsedHeader header_of(const os::File& opened, const std::filesystem::path& path) {
+    try {
+        return parse_header(opened);
+    } catch (const Error& error) {
+        if (error.code() != Exit::input) throw;
+        std::array<std::byte, 4> first{};
+        const size_t n = std::min<uint64_t>(first.size(), opened.size());
+        opened.read(0, std::span(first).first(n));
+        const std::string kind = foreign_format(path, std::span(first).first(n));
+        if (kind.empty()) throw;
+        throw Error(Exit::input, os::utf8(path), fmt::format("is {}, not a safetensors file", kind),
+                    fmt::format("{}; convert it first", only_safetensors));
+    }
+}
+
 }  // namespace
 
 void Checkpoint::State::add_source(const std::filesystem::path& file) {
@@ -117,7 +135,7 @@ void Checkpoint::State::refuse_changes(size_t source) const {
 void Checkpoint::State::add(const std::filesystem::path& file) {
     add_source(file);
     os::File opened = os::File::open_to_read(file);
-    ParsedHeader header = parse_header(opened);
+    ParsedHeader header = header_of(opened, file);
     CheckpointFile& entry = files.emplace_back();
     entry.path = file;
     entry.size = opened.size();

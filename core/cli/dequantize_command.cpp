@@ -6,6 +6,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/process.hpp"
 #include "core/base/text.hpp"
+#include "core/checkpoint/foreign_format.hpp"
 #include "core/cli/checkpoint_arguments.hpp"
 #include "core/cli/progress.hpp"
 #include "core/cli/run_files.hpp"
@@ -37,6 +38,7 @@ DequantizeSettings settings_from(const Arguments& arguments) {
     DequantizeSettings settings;
     settings.input = arguments.text("IN");
     settings.output = arguments.text("output");
+    refuse_foreign_name(settings.output, "--output");
     settings.replace = arguments.has("force");
     settings.shard_size = arguments.bytes("shard-size").value_or(0);
     settings.dtype = dtype_from(arguments);

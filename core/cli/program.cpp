@@ -1,6 +1,7 @@
 #include "core/cli/program.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -105,6 +106,18 @@ void refuse_more_than(size_t most, const std::vector<std::string>& words, const 
                     usage);
 }
 
+// What others call a command of ours.
+struct OtherWord {
+    std::string_view word, command;
+};
+constexpr std::array<OtherWord, 7> other_words = {{{"quantize", "run"},
+                                                   {"quantise", "run"},
+                                                   {"convert", "run"},
+                                                   {"info", "inspect"},
+                                                   {"show", "inspect"},
+                                                   {"diff", "compare"},
+                                                   {"validate", "verify"}}};
+
 int print_help(Context& context, const std::vector<std::string>& about) {
     refuse_more_than(1, about, "usage: halftone help [COMMAND]");
     const std::vector<Command> all = commands();
@@ -121,9 +134,11 @@ int print_help(Context& context, const std::vector<std::string>& about) {
         std::vector<std::string> names;
         for (const Command& command : all)
             names.push_back(command.name);
+        const auto meant = std::ranges::find(other_words, about[0], &OtherWord::word);
         throw Error(Exit::usage, "",
                     fmt::format("there is no command '{}'{}", text::printable(about[0]),
-                                text::did_you_mean(about[0], names)),
+                                meant != other_words.end() ? fmt::format("; '{}' does that", meant->command)
+                                                           : text::did_you_mean(about[0], names)),
                     "commands: " + text::join(names, ", "));
     }
     context.out << found->usage << "\n" << shared_options;

@@ -18,6 +18,7 @@
 #include "core/run/job_memory.hpp"
 #include "core/verify/verify.hpp"
 #include "core/verify/written_files.hpp"
+#include "plugins/late_refusal.hpp"
 
 namespace halftone::cli {
 namespace {
@@ -72,17 +73,24 @@ void check_something_to_do(const Plan& plan) {
 }
 
 // [quantize] on_nonfinite = "keep" has to look at the weights before the plan can be made.
-Plan plan_after_looking(Context& context, Plan first, Registry& registry, Workers& workers, bool show) {
+PlanKnowledge look_at_weights(Context& context, const Plan& plan, Workers& workers, bool show) {
     context.log.info("reading all weights once to find NaN and infinities (on_nonfinite = \"keep\")");
     Progress progress;
-    set_totals_of_looking(progress, first);
-    PlanKnowledge knowledge;
-    {
-        const ProgressDisplay shown = show_progress(context, progress, show);
-        knowledge = look_for_nonfinite(first, workers, progress);
-    }
-    refuse_changed_inputs(first);  // the next plan opens them again
-    return make_plan(std::move(first.pipeline), registry, knowledge);
+    set_totals_of_looking(progress, plan);
+    const ProgressDisplay shown = show_progress(context, progress, show);
+    return look_for_nonfinite(plan, workers, progress);
+}
+
+// A format refused a matrix once it had the weights. Which others it refuses has to be known, too, before the
+// plan can be made again without them.
+void look_at_refusals(Context& context, const LateRefusal& first, const Plan& plan, Workers& workers,
+                      bool show, PlanKnowledge& knowledge) {
+    context.log.warning(first.what());
+    context.log.warning("starting again with what its format refuses kept (on_refusal = \"keep\")");
+    Progress progress;
+    set_totals(progress, plan);
+    const ProgressDisplay shown = show_progress(context, progress, show);
+    knowledge.refused = look_for_refusals(plan, workers, progress).refused;
 }
 
 // A device is opened where something would run on it: that takes a while, and its memory.
@@ -152,6 +160,21 @@ int plan(Context& context, const Arguments& arguments) {
     return static_cast<int>(Exit::done);
 }
 
+// Writes everything that the plan says below temporary names.
+Outcome execute_plan(Context& context, const Plan& plan, Workers& workers, bool show,
+                     std::unique_ptr<Output>& output) {
+    warn(context, plan);
+    check_something_to_do(plan);
+    check_written_files(plan);
+
+    output = start_output(context, plan);
+    Progress progress;
+    set_totals(progress, plan);
+    make_trace_folder(plan);
+    const ProgressDisplay shown = show_progress(context, progress, show);
+    return execute(plan, *output, workers, progress);
+}
+
 int run(Context& context, const Arguments& arguments) {
     os::catch_interrupts();
     if (arguments.has("dry-run")) return plan(context, arguments);
@@ -165,20 +188,23 @@ int run(Context& context, const Arguments& arguments) {
                      .memory = memory_for(plan),
                      .lanes = lanes_for(context, plan, *registry)});
     registry->host().set_memory_budget(workers.memory());
-    if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)
-        plan = plan_after_looking(context, std::move(plan), *registry, workers, show);
-    warn(context, plan);
-    check_something_to_do(plan);
-    check_written_files(plan);
-
-    const std::unique_ptr<Output> output = start_output(context, plan);
-    Progress progress;
-    set_totals(progress, plan);
-    make_trace_folder(plan);
+    PlanKnowledge knowledge;
+    if (plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep) {
+        knowledge = look_at_weights(context, plan, workers, show);
+        refuse_changed_inputs(plan);  // the next plan opens them again
+        plan = make_plan(std::move(plan.pipeline), *registry, knowledge);
+    }
+    std::unique_ptr<Output> output;
     Outcome outcome;
-    {
-        const ProgressDisplay shown = show_progress(context, progress, show);
-        outcome = execute(plan, *output, workers, progress);
+    try {
+        outcome = execute_plan(context, plan, workers, show, output);
+    } catch (const LateRefusal& refusal) {
+        output.reset();
+        if (plan.pipeline.quantize.on_refusal != OnRefusal::keep) throw;
+        look_at_refusals(context, refusal, plan, workers, show, knowledge);
+        refuse_changed_inputs(plan);
+        plan = make_plan(std::move(plan.pipeline), *registry, knowledge);
+        outcome = execute_plan(context, plan, workers, show, output);
     }
     std::optional<Verification> verification;
     if (plan.pipeline.run.verify) {

@@ -61,6 +61,7 @@ Target target_of(const std::string& written, const Place& place) {
     Target target{schema::find_section(parts->front()), {}, parts->back()};
     if (!target.section) refuse_section(place, *parts);
 
+    const std::string homes = schema::sections_with(written);
     const bool nested = target.section->shape != Shape::once;
     if (parts->size() < (nested ? 3 : 2) || (parts->size() > 2 && !nested))
         throw Error(
@@ -69,7 +70,9 @@ Target target_of(const std::string& written, const Place& place) {
                         target.section->shape == Shape::by_id  ? "ID."
                         : target.section->shape == Shape::many ? "NUMBER."
                                                                : ""),
-            "values are given as SECTION.KEY=VALUE");
+            parts->size() == 1 && !homes.empty()
+                ? fmt::format("as a key, '{}' belongs in {}", text::printable(written, 60), homes)
+                : "values are given as SECTION.KEY=VALUE");
     // What an id may hold, a dot included, needs no quotes here.
     if (nested) target.item = text::join(std::span(*parts).subspan(1, parts->size() - 2), ".");
     return target;

@@ -24,9 +24,9 @@ enum class InputScale { automatic, always, never };
 
 // How a matrix is to be stored.
 struct Treatment {
-    PluginChoice format;     // id "keep": left as it is
-    PluginChoice optimizer;  // id "none": round to nearest
-    bool full_precision_matrix_mult = false;
+    PluginChoice format;                                  // id "keep": left as it is
+    PluginChoice optimizer;                               // id "none": round to nearest
+    std::optional<bool> full_precision_matrix_mult = {};  // nothing: as in the source
     InputScale input_scale = InputScale::automatic;
 };
 

@@ -145,10 +145,15 @@ class Printer {
                                 : text::toml_quoted(quantize.embeddings.id));
         choice("on_refusal", quantize.on_refusal);
         choice("on_nonfinite", quantize.on_nonfinite);
-        value("full_precision_matrix_mult", quantize.treatment.full_precision_matrix_mult ? "true" : "false");
+        print_full_precision(quantize.treatment);
         choice("input_scale", quantize.treatment.input_scale);
         for (const auto& [name, given] : quantize.treatment.format.options)
             line(name, toml_value(given));
+    }
+
+    void print_full_precision(const Treatment& treatment) {
+        if (treatment.full_precision_matrix_mult)
+            value("full_precision_matrix_mult", *treatment.full_precision_matrix_mult ? "true" : "false");
     }
 
     // Options stand beside the choice that has them. Only embeddings and optimizers have no room there.
@@ -201,7 +206,7 @@ class Printer {
         const std::string optimizer = optimizer_id(treatment);
         if (optimizer != optimizer_id(primary)) value("optimizer", optimizer);
         if (treatment.full_precision_matrix_mult != primary.full_precision_matrix_mult)
-            value("full_precision_matrix_mult", treatment.full_precision_matrix_mult ? "true" : "false");
+            print_full_precision(treatment);
         if (treatment.input_scale != primary.input_scale) choice("input_scale", treatment.input_scale);
 
         const GivenOptions &own = treatment.format.options, &inherited = inherited_by(treatment.format.id);

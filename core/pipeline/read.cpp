@@ -5,6 +5,7 @@
 #include "core/base/error.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
+#include "core/checkpoint/foreign_format.hpp"
 #include "core/pipeline/glob.hpp"
 #include "core/pipeline/overrides.hpp"
 #include "core/pipeline/pipeline.hpp"
@@ -89,6 +90,7 @@ class Reader {
         Pipeline::Output& out = result_.output;
         out.path = output.path("path", folder_);
         out.where = output.where("path");
+        refuse_foreign_name(out.path, out.where);
         if (same_place(result_.input.path, out.path))
             throw Error(Exit::usage, out.where, "the output is the input",
                         "Halftone never changes its input; name another file");
@@ -237,10 +239,17 @@ class Reader {
     Pipeline result_;
 };
 
+bool looks_like_checkpoint(const fs::path& path) {
+    return path.extension() == ".safetensors" || !foreign_format(path).empty();
+}
+
 std::string whole_file(const fs::path& path) {
     const std::string name = os::utf8(path);
     try {
         const os::File file = os::File::open_to_read(path);
+        if (looks_like_checkpoint(path))
+            throw Error(Exit::usage, name, "is a checkpoint by its name, where a pipeline is expected",
+                        "a pipeline is a TOML file; a checkpoint is given with -i");
         if (file.size() > largest_file)
             throw Error(Exit::usage, name,
                         fmt::format("is {}; a pipeline has at most {}", text::bytes(file.size()),

@@ -96,13 +96,15 @@ std::span<const Key> keys() {
          .choices = {"error", "keep"},
          .help = "when a weight holds NaN or infinity: stop, or keep it",
          .example = R"(on_nonfinite = "keep")"},
-        {.section = "quantize", .name = "full_precision_matrix_mult", .type = boolean, .fallback = "false",
-         .help = "mark layers so that loaders multiply in full precision",
+        {.section = "quantize", .name = "full_precision_matrix_mult", .type = boolean,
+         .fallback_note = "as in the source",
+         .help = "mark layers so that loaders multiply in full precision; without it layers that are marked "
+                 "so keep their mark",
          .example = "full_precision_matrix_mult = true"},
         {.section = "quantize", .name = "input_scale", .type = choice, .fallback = R"("auto")",
          .choices = {"auto", "always", "never"},
-         .help = "input scales: where format or profile ask for them, wherever the format allows them, or "
-                 "nowhere that can do without",
+         .help = "input scales: where the source has calibrated ones and where format or profile ask for "
+                 "them, wherever the format allows them, or nowhere that can do without",
          .example = R"(input_scale = "always")"},
 
         {.section = "rule", .name = "name", .type = text, .fallback_note = "its number: `rule 2`",

@@ -38,7 +38,8 @@ Treatments::Treatments(Sections& sections) : sections_(sections) {
     primary_.format = {id, quantize.where("format"), sections_.formats.take(id)};
     merge_over(primary_.format.options, quantize.options());
     primary_.optimizer = optimizer(quantize.text("optimizer"), quantize.where("optimizer"));
-    primary_.full_precision_matrix_mult = quantize.flag("full_precision_matrix_mult");
+    if (quantize.given("full_precision_matrix_mult"))
+        primary_.full_precision_matrix_mult = quantize.flag("full_precision_matrix_mult");
     primary_.input_scale = input_scale_of(quantize);
 }
 

@@ -45,7 +45,7 @@ PlannedOutput stored_output(const std::string& name, const StoredTensor& stored,
 }
 
 PlannedOutput input_scale(const std::string& layer, ht_dialect dialect, const MeasuredInputs& measured) {
-    const auto bits = std::bit_cast<std::array<std::byte, sizeof(float)>>(1.0f);
+    const auto bits = std::bit_cast<std::array<std::byte, sizeof(float)>>(measured.otherwise);
     PlannedOutput output = constant(layer + (dialect == HT_DIALECT_LEGACY ? ".scale_input" : ".input_scale"),
                                     HT_DTYPE_F32, {}, {bits.begin(), bits.end()});
     if (!measured.inputs || !(measured.activation_max > 0)) return output;

@@ -11,7 +11,7 @@ namespace halftone {
 
 // The output tensors of one quantized matrix: what the format stores, and what the host adds in the dialect
 // (the configuration as a tensor, the input scale). The weight comes first. `input_scale`: what it is
-// measured on, and 1 if that is nothing; without it there is none.
+// measured on, and a constant if that is nothing; without it there is none.
 struct MatrixOutputs {
     std::vector<PlannedOutput> outputs;
     std::vector<PlannedOutput> whole_file;  // claims with HT_SCOPE_FILE: equal ones of several layers merge

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -34,6 +35,7 @@ struct MeasuredInputs {
     std::shared_ptr<const Checkpoint> file;
     const Tensor* inputs = nullptr;  // sampled activations, one a row
     float activation_max = 0;        // as in ht_facts
+    float otherwise = 1;             // without activations
 };
 
 // One tensor of the output and where it lies.
@@ -72,6 +74,13 @@ struct PlanTotals {
     using Counted = std::vector<std::pair<std::string, uint64_t>>;
     Counted kept_by_reason;  // most frequent first
     Counted remarks;         // of formats about quantized matrices, likewise
+
+    // What layers that were quantized already had beside their numbers, and what quantized ones have now.
+    uint64_t scales_carried_over = 0, scales_measured = 0, scales_of_one = 0;  // input scales written
+    Counted scales_left_out;                                                   // by reason
+    uint64_t full_precision_carried_over = 0;
+    Counted full_precision_left_out;
+    Counted not_learned;  // though an optimizer was asked for
 };
 
 // Everything about the output, known before a weight is read.
@@ -89,9 +98,11 @@ struct Plan {
     uint64_t output_bytes = 0;  // of all files, headers included
 };
 
-// What a measuring pass found out before the plan; see core/run/measure.hpp.
+// What was found out about the weights before the plan; see core/run/execute.hpp.
 struct PlanKnowledge {
     std::set<std::string, std::less<>> nonfinite;  // tensors that hold NaN or infinities
+    // Tensors that their format refuses once it has the weights, with its reason.
+    std::map<std::string, std::string, std::less<>> refused;
 };
 
 Plan make_plan(Pipeline, Registry&, const PlanKnowledge& = {});

@@ -18,7 +18,9 @@ Checkpoint open_input(const Pipeline::Input& input) {
     if (!std::filesystem::exists(input.path))
         throw Error(Exit::input, input.where,
                     fmt::format("cannot read '{}': No such file or directory", os::utf8(input.path)),
-                    "check [input] path; a relative one starts at the pipeline's folder");
+                    input.where.starts_with("--")
+                        ? "a relative path on the command line starts at the working directory"
+                        : "check [input] path; a relative one starts at the pipeline's folder");
     return Checkpoint::open(input.path);
 }
 
@@ -77,38 +79,7 @@ Planner::Planner(Pipeline pipeline, Registry& registry, const PlanKnowledge& kno
         companions_before_.insert(layer.companions.begin(), layer.companions.end());
         quantized_before_.emplace(layer.name, std::move(layer));
     }
-}
-
-ResolvedTreatment Planner::resolve(Treatment& treatment) {
-    ResolvedTreatment result;
-    result.full_precision_mm = treatment.full_precision_matrix_mult;
-    result.input_scale = treatment.input_scale;
-    if (treatment.format.id.empty() || treatment.format.id == "keep") return result;
-    result.format = registry_.format(treatment.format.id, treatment.format.where);
-    const PluginLibrary& library = result.format->library();
-    result.options = OptionValues::resolve(library.options(), treatment.format.options, library.name());
-    const std::string options = result.options.summary();
-    result.shown = treatment.format.id + (options.empty() ? "" : " " + options);
-    treatment.format.options = explicit_options(library.options(), result.options);
-    note_use("format", treatment.format.id, library);
-    resolve_optimizer(treatment.optimizer, result);
-    return result;
-}
-
-void Planner::resolve_optimizer(PluginChoice& choice, ResolvedTreatment& result) {
-    if (choice.id.empty() || choice.id == "none") return;
-    result.optimizer = registry_.optimizer(choice.id, choice.where);
-    const PluginLibrary& library = result.optimizer->library();
-    result.optimizer_options = OptionValues::resolve(library.options(), choice.options, library.name());
-    choice.options = explicit_options(library.options(), result.optimizer_options);
-    const std::string options = result.optimizer_options.summary();
-    result.shown_optimizer = choice.id + (options.empty() ? "" : " " + options);
-    note_use("optimizer", choice.id, library);
-}
-
-void Planner::note_use(const std::string& kind, const std::string& id, const PluginLibrary& library) {
-    const std::string used = fmt::format("{} {} {}", kind, id, library.descriptor().version);
-    if (std::ranges::find(plugins_used_, used) == plugins_used_.end()) plugins_used_.push_back(used);
+    file_in_full_precision_ = dialect_ == HT_DIALECT_LEGACY && whole_file_asks_for_full_precision();
 }
 
 PlannedTensor Planner::keep(uint32_t index, std::string reason, std::string reason_class) {
@@ -206,19 +177,20 @@ PlannedTensor Planner::quantize(uint32_t index, const ResolvedTreatment& treatme
     matrix.cols = source.shape.back();
     matrix.rows = source.shape[source.shape.size() - 2];
     if (is_expert_stack(source)) matrix.experts = source.shape.front();
-    PlannedTensor result = quantize(index, std::move(matrix), treatment, flags);
+    PlannedTensor result = quantize(index, std::move(matrix), treatment, flags, nullptr);
     if (result.action == Action::quantize && dtype::bits(source.dtype) == 8)
         eight_bit_.push_back(source.name);
     return result;
 }
 
 PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const ResolvedTreatment& treatment,
-                                uint32_t flags) {
+                                uint32_t flags, const StoredMatrix* stored) {
     const Tensor& source = tensor(index);
     if (knowledge_.nonfinite.contains(source.name)) return keep(index, "holds NaN or infinities");
+    if (const auto known = knowledge_.refused.find(source.name); known != knowledge_.refused.end())
+        return refused(index, treatment, known->second);
     const std::string layer(layer_name(source.name));
     matrix.dialect = dialect_;
-    if (treatment.full_precision_mm) matrix.wants |= HT_WANTS_FULL_PRECISION_MM;
     if (flags & HT_VERDICT_ROWS) matrix.wants |= HT_WANTS_ROWS;
     if (flags & HT_VERDICT_COLUMNS) matrix.wants |= HT_WANTS_COLUMNS;
     PlannedTensor result;
@@ -226,25 +198,17 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     result.action = Action::quantize;
     result.format = treatment.shown;
     try {
-        result.plan = treatment.format->prepare(matrix, treatment.options);
+        result.plan = prepare(std::move(matrix), treatment, stored);
         ++uptake_[treatment.shown].taken;
     } catch (const Refusal& refusal) {
-        Uptake& uptake = uptake_[treatment.shown];
-        ++uptake.refused;
-        ++uptake.reasons[refusal.what()];
-        if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
-            throw Error(Exit::usage, source.name,
-                        fmt::format("{} refuses it: {}", treatment.format->library().name(), refusal.what()),
-                        "give it another format with a [[rule]], or set [quantize] on_refusal = \"keep\"");
-        return keep(index, fmt::format("{} refuses it: {}", treatment.format->id(), refusal.what()),
-                    fmt::format("refused by {}", treatment.format->id()));
+        return refused(index, treatment, refusal.what());
     } catch (Error& error) {
         throw Error(error.code(), source.name, error.what(), error.advice());
     }
     result.reason = result.plan->remark();
     MatrixOutputs outputs =
         outputs_of_matrix(layer, prefix_, *result.plan, dialect_, plan_.pipeline.output.metadata,
-                          input_scale(layer, treatment, *result.plan, flags));
+                          input_scale(layer, treatment, *result.plan, flags, stored));
     result.outputs = std::move(outputs.outputs);
     for (PlannedOutput& claim : new_file_claims(std::move(outputs.whole_file), layer))
         result.outputs.push_back(std::move(claim));
@@ -258,6 +222,19 @@ PlannedTensor Planner::quantize(uint32_t index, MatrixSource matrix, const Resol
     return result;
 }
 
+PlannedTensor Planner::refused(uint32_t index, const ResolvedTreatment& treatment,
+                               const std::string& reason) {
+    Uptake& uptake = uptake_[treatment.shown];
+    ++uptake.refused;
+    ++uptake.reasons[reason];
+    if (plan_.pipeline.quantize.on_refusal == OnRefusal::error)
+        throw Error(Exit::usage, tensor(index).name,
+                    fmt::format("{} refuses it: {}", treatment.format->library().name(), reason),
+                    "give it another format with a [[rule]], or set [quantize] on_refusal = \"keep\"");
+    return keep(index, fmt::format("{} refuses it: {}", treatment.format->id(), reason),
+                fmt::format("refused by {}", treatment.format->id()));
+}
+
 void Planner::learn(PlannedTensor& planned, const std::string& layer, const ResolvedTreatment& treatment) {
     if (!treatment.optimizer) return;
     const MatrixSource& matrix = planned.plan->source();
@@ -268,6 +245,7 @@ void Planner::learn(PlannedTensor& planned, const std::string& layer, const Reso
         planned.format += ", " + treatment.shown_optimizer;
     } else {
         planned.reason += (planned.reason.empty() ? "" : "; ") + answer.why_not;
+        ++not_learned_[answer.why_not];
     }
 }
 
@@ -325,6 +303,9 @@ void Planner::count() {
     }
     totals.kept_by_reason = most_frequent_first(reasons);
     totals.remarks = most_frequent_first(remarks);
+    totals.scales_left_out = most_frequent_first(scales_left_out_);
+    totals.full_precision_left_out = most_frequent_first(full_precision_left_out_);
+    totals.not_learned = most_frequent_first(not_learned_);
 }
 
 void Planner::add_collected_warnings() {
@@ -341,6 +322,10 @@ void Planner::add_collected_warnings() {
     if (!unknown_layout_.empty())
         plan_.warnings.push_back(
             fmt::format("integers of no recognizable layout, kept as they are: {}", listed(unknown_layout_)));
+    if (full_precision_nowhere_ > 0)
+        plan_.warnings.push_back(fmt::format(
+            "full_precision_matrix_mult is lost for {}: layout = \"{}\" has no place for it",
+            text::plural(full_precision_nowhere_, "matrix", "matrices"), plan_.pipeline.output.layout));
     // One is a matrix that does not fit, several are likely a mistake in the options.
     for (const auto& [format, uptake] : uptake_) {
         if (uptake.taken > 0 || (uptake.refused < 2 && plan_.totals.quantized > 0)) continue;
@@ -350,9 +335,11 @@ void Planner::add_collected_warnings() {
             "{} takes none of {}: {}{}", format, text::plural(uptake.refused, "matrix", "matrices"), reason,
             count < uptake.refused ? fmt::format(" (of {} of them)", count) : ""));
     }
-    for (size_t unused : rules_.unused())
-        plan_.warnings.push_back(fmt::format("{}: {} matches no tensor", plan_.pipeline.rules[unused].where,
-                                             plan_.pipeline.rules[unused].name));
+    for (size_t unused : rules_.unused()) {
+        const Rule& rule = plan_.pipeline.rules[unused];
+        plan_.warnings.push_back(fmt::format("{}: {} matches no tensor{}", rule.where, rule.name,
+                                             hint_for_unmatched(rule, *plan_.checkpoint)));
+    }
 }
 
 void Planner::lay_out_files() {

@@ -23,8 +23,8 @@ namespace halftone {
 struct ResolvedTreatment {
     std::shared_ptr<const Format> format;  // null: keep
     OptionValues options;
-    std::string shown;  // "acme.int4 block=32"
-    bool full_precision_mm = false;
+    std::string shown;                                     // "acme.int4 block=32"
+    std::optional<bool> full_precision_mm = std::nullopt;  // nothing: as in the source
     InputScale input_scale = InputScale::automatic;
     std::shared_ptr<const Optimizer> optimizer;  // null: round to nearest
     OptionValues optimizer_options;
@@ -40,11 +40,14 @@ class Planner {
 
   private:
     ResolvedTreatment resolve(Treatment&);
+    void refuse_misplaced_options(const Treatment&, const PluginLibrary& format);
     void resolve_optimizer(PluginChoice&, ResolvedTreatment&);
     void note_use(const std::string& kind, const std::string& id, const PluginLibrary&);
     PlannedTensor decide(uint32_t index);
     PlannedTensor quantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
-    PlannedTensor quantize(uint32_t index, MatrixSource, const ResolvedTreatment&, uint32_t verdict_flags);
+    PlannedTensor quantize(uint32_t index, MatrixSource, const ResolvedTreatment&, uint32_t verdict_flags,
+                           const StoredMatrix* stored);
+    PlannedTensor refused(uint32_t index, const ResolvedTreatment&, const std::string& reason);
     PlannedTensor requantize(uint32_t index, const ResolvedTreatment&, uint32_t verdict_flags);
     PlannedTensor keep(uint32_t index, std::string reason, std::string reason_class = {});
     PlannedTensor remove(uint32_t index, std::string reason);
@@ -58,8 +61,13 @@ class Planner {
     std::vector<PlannedOutput> new_file_claims(std::vector<PlannedOutput> claims, const std::string& layer);
     void learn(PlannedTensor&, const std::string& layer, const ResolvedTreatment&);
     void count();
+    std::shared_ptr<const FormatPlan> prepare(MatrixSource, const ResolvedTreatment&,
+                                              const StoredMatrix* stored);
+    bool has_place_for_full_precision(const FormatPlan&, const ResolvedTreatment&) const;
     std::optional<MeasuredInputs> input_scale(const std::string& layer, const ResolvedTreatment&,
-                                              const FormatPlan&, uint32_t verdict_flags);
+                                              const FormatPlan&, uint32_t verdict_flags,
+                                              const StoredMatrix* stored);
+    bool whole_file_asks_for_full_precision() const;
     const Loader* loader_judged_for() const;
     void judge_for_loaders(const std::string& layer, const ResolvedTreatment&, const FormatPlan&);
     void add_loader_warnings();
@@ -102,6 +110,9 @@ class Planner {
     };
     std::map<std::string, Uptake> uptake_;  // by the format with its options
     uint64_t unmeasured_ = 0;               // input scales that are 1 for want of activations
+    bool file_in_full_precision_ = false;   // of the source, if the output can say so for the file alone
+    std::map<std::string, uint64_t> scales_left_out_, full_precision_left_out_, not_learned_;  // by reason
+    uint64_t full_precision_nowhere_ = 0;  // matrices for which the layout cannot say so
     std::vector<std::string> eight_bit_, unknown_layout_, kept_quantized_, requantized_;
 };
 

@@ -1,4 +1,4 @@
-// What loaders will make of the output, and what they get to know about activations.
+// What loaders will make of the output.
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -31,24 +31,6 @@ void judge_shapes(const Loader& loader, const FoundFamily& family, const std::st
 }
 
 }  // namespace
-
-std::optional<MeasuredInputs> Planner::input_scale(const std::string& layer,
-                                                   const ResolvedTreatment& treatment, const FormatPlan& plan,
-                                                   uint32_t flags) {
-    const bool wanted =
-        treatment.input_scale == InputScale::always ||
-        (treatment.input_scale == InputScale::automatic && (flags & HT_VERDICT_INPUT_SCALE) != 0);
-    const int32_t may = plan.facts().input_scale;
-    const bool of_stack = plan.source().experts > 1;  // for these loaders look for none, unless they need one
-    if (may != HT_INPUT_SCALE_REQUIRED && (may != HT_INPUT_SCALE_ALLOWED || !wanted || of_stack))
-        return std::nullopt;
-    const float most = plan.facts().activation_max;
-    if (!(most > 0) || plan_.pipeline.input.statistics.empty()) return MeasuredInputs();
-    const Learning::Inputs inputs = learning_.inputs_of(layer, plan.source().cols);
-    if (inputs.rows) return MeasuredInputs{inputs.file, inputs.rows, most};
-    ++unmeasured_;
-    return MeasuredInputs();
-}
 
 // Null where nothing is to be judged.
 const Loader* Planner::loader_judged_for() const {

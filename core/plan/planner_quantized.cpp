@@ -67,9 +67,9 @@ PlannedTensor Planner::requantize(uint32_t index, const ResolvedTreatment& treat
     matrix.experts = before.experts;
     matrix.rows = before.rows;
     matrix.cols = before.cols;
-    PlannedTensor result = quantize(index, std::move(matrix), treatment, flags);
+    PlannedTensor result = quantize(index, std::move(matrix), treatment, flags, stored.get());
     if (result.action != Action::quantize) return result;
-    result.reason = "was " + stored->shown;
+    result.reason = "was " + stored->shown + (result.reason.empty() ? "" : "; " + result.reason);
     for (const Tensor* part : stored->parts)
         if (part && part != stored->weight) replaced_.insert(part->name);
     const QuantizedLayer& found = quantized_before_.find(layer)->second;

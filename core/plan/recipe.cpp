@@ -46,7 +46,6 @@ std::string add_recipe(Metadata& metadata, Pipeline effective, const std::vector
     Json sources = Json::array();
     for (const CheckpointFile& file : checkpoint.files()) {
         Json source;
-        source["name"] = text::printable(os::utf8(file.path.filename()));  // it need not be UTF-8
         source["size"] = file.size;
         source["header_sha256"] = file.header_sha256;
         sources.push_back(std::move(source));

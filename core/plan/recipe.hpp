@@ -11,7 +11,7 @@ namespace halftone {
 GivenOptions explicit_options(const OptionTable&, const OptionValues&);
 
 // Writes halftone.version, .plugins, .source, .result and .recipe into the output's metadata. Nothing of it
-// depends on paths, names of people, times, threads or memory, so that the same work gives the same bytes.
+// depends on paths, the source's name, times, threads or memory, so that the same work gives the same bytes.
 // `effective` is the pipeline with options and profiles resolved. Returns the recipe.
 std::string add_recipe(Metadata&, Pipeline effective, const std::vector<std::string>& plugins,
                        const Checkpoint&, const PlanTotals&);

@@ -28,8 +28,12 @@ RuleSet::RuleSet(const std::vector<Rule>& rules) : state_(std::make_unique<State
             try {
                 compiled.expressions.emplace_back(expression, boost::regex::perl);
             } catch (const boost::regex_error& problem) {
-                fail(Exit::usage, rule.regex_where, "{}: '{}' is not a regular expression: {}", rule.name,
-                     text::printable(expression), problem.what());
+                throw Error(Exit::usage, rule.regex_where,
+                            fmt::format("{}: '{}' is not a regular expression: {}", rule.name,
+                                        text::printable(expression), problem.what()),
+                            expression.starts_with('*') || expression.starts_with('?')
+                                ? "a glob is given by 'match'"
+                                : "");
             }
         }
     }
@@ -78,6 +82,32 @@ std::vector<std::string> NamePatterns::unused() const {
     for (size_t i = 0; i < globs_.size(); ++i)
         if (!used_[i]) result.push_back(globs_[i]);
     return result;
+}
+
+std::string hint_for_unmatched(const Rule& rule, const Checkpoint& checkpoint) {
+    const auto matches = [&](const auto& fits) {
+        return static_cast<uint64_t>(std::ranges::count_if(checkpoint.tensors(), fits, &Tensor::name));
+    };
+    for (const std::string& glob : rule.match) {
+        const std::string wider =
+            (glob.starts_with('*') ? "" : "*") + glob + (glob.ends_with('*') ? "" : "*");
+        const uint64_t n = matches([&](const std::string& name) { return glob_matches(wider, name); });
+        if (n > 0)
+            return fmt::format("; a glob covers the whole name: \"{}\" would match {}",
+                               text::printable(wider, 60), text::plural(n, "tensor"));
+        if (glob.find_first_of("\\^$|+()") == std::string::npos && glob.find(".*") == std::string::npos)
+            continue;
+        try {
+            const boost::regex expression(glob, boost::regex::perl);
+            const uint64_t found =
+                matches([&](const std::string& name) { return boost::regex_search(name, expression); });
+            if (found > 0)
+                return fmt::format("; as a regular expression it would match {}: write regex = '{}'",
+                                   text::plural(found, "tensor"), text::printable(glob, 60));
+        } catch (const std::runtime_error&) {  // no regular expression either, or one that takes too long
+        }
+    }
+    return {};
 }
 
 std::string not_a_matrix(const Tensor& tensor) {

@@ -39,6 +39,10 @@ class NamePatterns {
     std::vector<bool> used_;
 };
 
+// What the writer of a rule that matches no tensor may have meant: "; a glob covers the whole name:
+// \"*attn*\" would match 12 tensors"; "" if there is nothing to guess.
+std::string hint_for_unmatched(const Rule&, const Checkpoint&);
+
 // Why a tensor cannot be quantized whatever the pipeline says; "" if it can. The text counts in summaries.
 std::string not_a_matrix(const Tensor&);
 

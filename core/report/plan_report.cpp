@@ -45,6 +45,27 @@ std::string percent(uint64_t part, uint64_t whole) {
                : fmt::format("{:.1f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
+std::string line_for_each(const PlanTotals::Counted& counts, std::string_view what) {
+    std::string text;
+    for (const auto& [reason, count] : counts)
+        text += fmt::format("{} {}: {}\n", text::plural(count, "matrix", "matrices"), what, reason);
+    return text;
+}
+
+// What loaders find beside the numbers, where the source had something or the run could not do as asked.
+std::string beside_the_numbers(const PlanTotals& totals) {
+    std::string text;
+    if (totals.scales_carried_over > 0)
+        text += fmt::format("{} with the input scale of the source\n",
+                            text::plural(totals.scales_carried_over, "matrix", "matrices"));
+    text += line_for_each(totals.scales_left_out, "without the input scale of the source");
+    if (totals.full_precision_carried_over > 0)
+        text += fmt::format("{} multiplied in full precision, as in the source\n",
+                            text::plural(totals.full_precision_carried_over, "matrix", "matrices"));
+    text += line_for_each(totals.full_precision_left_out, "no longer multiplied in full precision");
+    return text + line_for_each(totals.not_learned, "rounded to nearest");
+}
+
 std::string totals_text(const Plan& plan) {
     const PlanTotals& totals = plan.totals;
     std::string text = fmt::format("{}: {} quantized, {} kept", text::plural(plan.tensors.size(), "tensor"),
@@ -60,6 +81,7 @@ std::string totals_text(const Plan& plan) {
                                 static_cast<double>(totals.elements_quantized));
     for (const auto& [remark, count] : totals.remarks)
         text += fmt::format("{} {}\n", text::plural(count, "matrix", "matrices"), harmless(remark));
+    text += beside_the_numbers(totals);
     if (!totals.kept_by_reason.empty()) text += "kept: " + commonest_reasons(plan, 8) + "\n";
     if (totals.bf16_would_save)
         text += fmt::format("[output] kept = \"bf16\" would save {}\n", text::bytes(totals.bf16_would_save));
@@ -154,6 +176,13 @@ Json plan_json(const Plan& plan) {
     sums["output_bytes"] = plan.output_bytes;
     sums["kept_by_reason"] = counted(totals.kept_by_reason);
     sums["remarks"] = counted(totals.remarks);
+    sums["input_scales"]["carried_over"] = totals.scales_carried_over;
+    sums["input_scales"]["measured"] = totals.scales_measured;
+    sums["input_scales"]["ones"] = totals.scales_of_one;
+    sums["input_scales"]["left_out"] = counted(totals.scales_left_out);
+    sums["full_precision"]["carried_over"] = totals.full_precision_carried_over;
+    sums["full_precision"]["left_out"] = counted(totals.full_precision_left_out);
+    sums["not_learned"] = counted(totals.not_learned);
     whole["totals"] = std::move(sums);
     whole["warnings"] = plan.warnings;
     return whole;

@@ -17,6 +17,13 @@ double gigabytes_per_second(const Plan& plan, double seconds) {
     return seconds > 0 ? static_cast<double>(plan.totals.bytes_before) / seconds / 1e9 : 0;
 }
 
+// In the unit that shows two digits: runs over little are no "0.00 GB/s".
+std::string speed(double gigabytes) {
+    if (gigabytes >= 0.1) return fmt::format("{:.2f} GB/s", gigabytes);
+    if (gigabytes >= 1e-4) return fmt::format("{:.1f} MB/s", gigabytes * 1e3);
+    return fmt::format("{:.1f} kB/s", gigabytes * 1e6);
+}
+
 // "learned the rounding of 56 matrices: projected error 0.34, squared error 1.02 of round to nearest's (root
 // mean square and mean over matrices)"
 std::string learned_line(const std::vector<LearnedOutcome>& learned) {
@@ -46,8 +53,9 @@ std::string run_summary(const Plan& plan, const RunFigures& figures) {
         text += fmt::format("the CPU rounded {} to nearest, since {}\n",
                             text::plural(count, "matrix", "matrices"), text::printable(reason, 300));
     if (figures.verification) text += "read back: " + verify_summary(*figures.verification);
-    text += fmt::format("took {} on {} threads, {:.2f} GB/s", text::duration(figures.seconds),
-                        figures.threads, gigabytes_per_second(plan, figures.seconds));
+    text += fmt::format("took {} on {}, {}", text::duration(figures.seconds),
+                        text::plural(figures.threads, "thread"),
+                        speed(gigabytes_per_second(plan, figures.seconds)));
     if (figures.anonymous_memory_peak)
         text += fmt::format(", {} of memory", text::bytes(figures.anonymous_memory_peak));
     return text + "\n";

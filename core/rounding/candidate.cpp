@@ -79,6 +79,7 @@ uint64_t CandidateTiles::differing(const TilePlace& at, ConstMatrixView stored) 
 void CandidateTiles::encode(const Candidate& candidate, std::span<std::byte> codes) const {
     each_band(format_, [&](uint64_t, const ht_region& band, uint64_t offset, uint64_t bytes) {
         const auto out = codes.subspan(offset, bytes);
+        std::ranges::fill(out, std::byte{0});
         if (candidate.space == HT_SPACE_VALUES)
             return format_.encode(grid_, band, view_of(candidate.at.block(band.row, 0, band.rows, band.cols)),
                                   out);

@@ -102,6 +102,7 @@ DeviceCandidates::Stored DeviceCandidates::encode(const DeviceCandidate& candida
         values(candidate, row, n, band_.at());
         if (on_device) {
             bytes.grow(work_.device, to.size());
+            work_.stream.fill(bytes.data(), 0, to.size());
             there.encode(work_.stream, region(row, n), band_.view(), bytes.data());
             there.decode(work_.stream, region(row, n), bytes.data(), band_.view());
             work_.sums.run(work_.stream, {.n = elements, .value = band_.at(), .weights = weights_.at(row)},

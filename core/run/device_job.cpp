@@ -33,6 +33,8 @@ class DeviceJob {
         const ht_facts& facts = format_.facts();
         lane_.values.grow(lane_.device, rows_ * cols_ * sizeof(float));
         lane_.codes.grow(lane_.device, format_.weight_bytes());
+        // What a kernel leaves out must not be what lay there before.
+        stream_.fill(lane_.codes.data(), 0, format_.weight_bytes());
         DeviceGrid grid(lane_.device, format_);
         Grid here = format_.make_grid();
         const ht_view values{lane_.values.as<float>(), static_cast<int64_t>(cols_), 1};
@@ -195,6 +197,30 @@ std::string missing_kernel(const FormatPlan& format) {
     return missing;
 }
 
+std::string try_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                          const Output& output, DeviceLanes& lanes, Progress& progress) {
+    if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
+    if (lanes.device()->lost()) return "the device is lost";
+    const auto work = [&] {
+        const DeviceLanes::Handle lane = lanes.take();
+        DeviceJob(plan, planned, expert, output, *lane).run();
+        progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan) /
+                              planned.plan->source().experts;
+        return std::string();
+    };
+    try {
+        return work();
+    } catch (const DeviceFailure& failure) {
+        if (failure.kind() != DeviceFailure::Kind::out_of_memory) return failure.what();
+    }
+    lanes.clear();  // what idle lanes hold may be what is missing
+    try {
+        return work();
+    } catch (const DeviceFailure& failure) {
+        return failure.what();
+    }
+}
+
 }  // namespace
 
 JobMemory memory_to_quantize_on_device(const Plan& plan, const PlannedTensor& planned) {
@@ -217,25 +243,10 @@ JobMemory memory_to_quantize_on_device(const Plan& plan, const PlannedTensor& pl
 
 std::string quantize_on_device(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
                                const Output& output, DeviceLanes& lanes, Progress& progress) {
-    if (std::string missing = missing_kernel(*planned.plan); !missing.empty()) return missing;
-    if (lanes.device()->lost()) return "the device is lost";
-    const auto work = [&] {
-        const DeviceLanes::Handle lane = lanes.take();
-        DeviceJob(plan, planned, expert, output, *lane).run();
-        progress.work_done += plan.checkpoint->tensors()[planned.source].bytes * passes_over(*planned.plan) /
-                              planned.plan->source().experts;
-        return std::string();
-    };
     try {
-        return work();
-    } catch (const DeviceFailure& failure) {
-        if (failure.kind() != DeviceFailure::Kind::out_of_memory) return failure.what();
-    }
-    lanes.clear();  // what idle lanes hold may be what is missing
-    try {
-        return work();
-    } catch (const DeviceFailure& failure) {
-        return failure.what();
+        return try_on_device(plan, planned, expert, output, lanes, progress);
+    } catch (...) {
+        blame_plugin(name_of_matrix(plan, planned, expert));
     }
 }
 

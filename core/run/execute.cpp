@@ -286,4 +286,26 @@ PlanKnowledge look_for_nonfinite(const Plan& plan, Workers& workers, Progress& p
     return result;
 }
 
+PlanKnowledge look_for_refusals(const Plan& plan, Workers& workers, Progress& progress) {
+    PlanKnowledge result;
+    std::mutex mutex;
+    const std::vector<const PlannedTensor*> matrices = quantized_matrices(plan);
+    const auto need = [&](uint64_t index) {
+        const JobMemory memory = memory_to_make(plan, *matrices[index]);
+        workers.require_room(source_of(plan, *matrices[index]).name, memory);
+        return memory;
+    };
+    workers.each_job(matrices.size(), need, [&](uint64_t index, Workers::Share& share) {
+        const PlannedTensor& planned = *matrices[index];
+        for (uint64_t expert = 0; expert < planned.plan->source().experts; ++expert)
+            if (const auto reason = late_refusal(plan, planned, expert, workers, share, progress)) {
+                const std::lock_guard lock(mutex);
+                result.refused.emplace(source_of(plan, planned).name, *reason);
+                break;
+            }
+        ++progress.tensors_done;
+    });
+    return result;
+}
+
 }  // namespace halftone

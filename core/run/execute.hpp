@@ -25,6 +25,11 @@ struct Outcome {
 // committed. Any exception leaves it to Output to clean up.
 Outcome execute(const Plan&, const Output&, Workers&, Progress&);
 
+// Fits every matrix that the plan would quantize, writing nothing, and returns those that their formats
+// refuse once they have the weights. For after execute() has met one (LateRefusal). Totals as set_totals()
+// sets them.
+PlanKnowledge look_for_refusals(const Plan&, Workers&, Progress&);
+
 // The plan's files, to be written under the pipeline's output path.
 std::unique_ptr<Output> open_output(const Plan&);
 

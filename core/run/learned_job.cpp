@@ -181,9 +181,8 @@ LearnedOutcome quantize_learned(const Plan& plan, const PlannedTensor& planned, 
                     fmt::format("{} does not take it: {}", planned.learning->optimizer->library().name(),
                                 refusal.what()),
                     "give it another optimizer with a [[rule]]");
-    } catch (const Error& error) {
-        if (error.code() != Exit::plugin) throw;
-        throw Error(error.code(), name, error.what(), error.advice());
+    } catch (...) {
+        blame_plugin(name);
     }
 }
 

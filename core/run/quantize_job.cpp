@@ -10,16 +10,17 @@
 #include "core/run/bands.hpp"
 #include "core/run/input_scale.hpp"
 #include "core/run/job_memory.hpp"
+#include "core/run/stored_numbers.hpp"
 #include "core/run/weight_reader.hpp"
-#include "plugins/call.hpp"
 #include "plugins/guard_bytes.hpp"
+#include "plugins/late_refusal.hpp"
 
 namespace halftone {
 namespace {
 
 class QuantizeJob {
   public:
-    QuantizeJob(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
+    QuantizeJob(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output* output,
                 Workers& workers, Workers::Share& share, Progress& progress)
         : plan_(plan),
           planned_(planned),
@@ -53,7 +54,9 @@ class QuantizeJob {
             });
         }
         os::anonymous_memory();  // it is at its highest about now
-        write_companions(planned_, expert_, grid_, output_);
+        if (output_) return write_companions(planned_, expert_, grid_, *output_);
+        for (const PlannedOutput& one : planned_.outputs)
+            if (one.origin == Origin::companion) format_.companion(grid_, one.stored_index);
     }
 
   private:
@@ -112,15 +115,17 @@ class QuantizeJob {
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
         const uint64_t bytes = format_.band_bytes(region);
         const auto room = Scratch::sized(scratch.encoded, bytes + guard_size);
+        const auto band = room.first(bytes);
+        std::ranges::fill(band, std::byte{0});  // what a plugin leaves out must not be what lay there before
         format_.encode(grid_, region, view, room);
-        write_codes(planned_, expert_, format_.band_offset(region), room.first(bytes), output_);
+        if (output_) write_codes(planned_, expert_, format_.band_offset(region), band, *output_);
     }
 
     const Plan& plan_;
     const PlannedTensor& planned_;
     const uint64_t expert_;
     const FormatPlan& format_;
-    const Output& output_;
+    const Output* const output_;  // null: nothing is written
     Workers& workers_;
     Workers::Share& share_;
     Progress& progress_;
@@ -133,13 +138,32 @@ class QuantizeJob {
 
 void quantize(const Plan& plan, const PlannedTensor& planned, uint64_t expert, const Output& output,
               Workers& workers, Workers::Share& share, Progress& progress) {
-    const std::string& name = plan.checkpoint->tensors()[planned.source].name;
     const os::Subject about(name_of_matrix(plan, planned, expert));
     try {
-        QuantizeJob(plan, planned, expert, output, workers, share, progress).run();
-    } catch (const Refusal& refusal) {  // a promise broken: prepare() is where a tensor is refused
-        throw Error(Exit::plugin, name,
-                    fmt::format("{} gave up: {}", planned.plan->plugin(), refusal.what()));
+        QuantizeJob(plan, planned, expert, &output, workers, share, progress).run();
+    } catch (...) {
+        blame_plugin(name_of_matrix(plan, planned, expert));
+    }
+}
+
+std::optional<std::string> late_refusal(const Plan& plan, const PlannedTensor& planned, uint64_t expert,
+                                        Workers& workers, Workers::Share& share, Progress& progress) {
+    const os::Subject about(name_of_matrix(plan, planned, expert));
+    try {
+        QuantizeJob(plan, planned, expert, nullptr, workers, share, progress).run();
+    } catch (const LateRefusal& refusal) {
+        return refusal.reason();
+    } catch (...) {
+        blame_plugin(name_of_matrix(plan, planned, expert));
+    }
+    return std::nullopt;
+}
+
+void blame_plugin(const std::string& name) {
+    try {
+        throw;
+    } catch (const LateRefusal& refusal) {
+        throw refusal.of(name);
     } catch (const Error& error) {
         if (error.code() != Exit::plugin) throw;
         throw Error(error.code(), name, error.what(), error.advice());
@@ -156,6 +180,7 @@ void write_companions(const PlannedTensor& planned, uint64_t expert, const Grid&
     for (const PlannedOutput& one : planned.outputs) {
         if (one.origin == Origin::companion) {
             const std::vector<std::byte> bytes = planned.plan->companion(grid, one.stored_index);
+            check_companion(*planned.plan, planned.plan->stored()[one.stored_index], bytes);
             output.write(one.file, one.offset + expert * bytes.size(), bytes);
         } else if (one.origin == Origin::measured && expert == 0) {
             const float scale = measured_input_scale(one.measured);

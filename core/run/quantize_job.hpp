@@ -1,5 +1,8 @@
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "core/plan/plan.hpp"
 #include "core/run/progress.hpp"
 #include "core/run/workers.hpp"
@@ -10,6 +13,14 @@ namespace halftone {
 // memory_to_make().
 void quantize(const Plan&, const PlannedTensor&, uint64_t expert, const Output&, Workers&, Workers::Share&,
               Progress&);
+
+// Does everything but writing, to learn whether the format refuses the matrix once it has the weights.
+// Returns its reason; nothing if it takes it.
+std::optional<std::string> late_refusal(const Plan&, const PlannedTensor&, uint64_t expert, Workers&,
+                                        Workers::Share&, Progress&);
+
+// Within a handler: throws what is under way again; what a plugin is to blame for gets the tensor's name.
+[[noreturn]] void blame_plugin(const std::string& name);
 
 // Some of the codes of an expert, `from` so many bytes after its first.
 void write_codes(const PlannedTensor&, uint64_t expert, uint64_t from, std::span<const std::byte>,

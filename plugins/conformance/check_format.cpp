@@ -25,6 +25,7 @@ class FormatCheck {
         phase("refusals", [&] { return check_refusals(format_); });
         phase("labels", [&] { return check_labels(format_); });
         phase("precision", [&] { return check_full_precision(format_, seed_); });
+        phase("wants", [&] { return check_wants(format_, seed_); });
         phase("options", [&] { return check_options(format_, seed_, report_.remarks); });
         for (const Result& result : results_)
             tell(result);

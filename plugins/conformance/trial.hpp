@@ -25,7 +25,7 @@ template <class... Args>
 struct Bands {
     std::vector<uint64_t> starts = {0};  // first rows, ascending, on granules
     unsigned threads = 1;
-    uint64_t part_cols = 0;  // > 0: all rows on their own, in parts of so many columns
+    uint64_t part_cols = 0;   // > 0: all rows on their own, in parts of so many columns
     bool folds_each = false;  // fit_fold() gets one slot at a time
 };
 Bands random_bands(Random&, const FormatPlan&);
@@ -104,6 +104,8 @@ Result check_refusals(const Format&);
 Result check_labels(const Format&);
 // What the pipeline asks of loaders reaches them.
 Result check_full_precision(const Format&, uint64_t seed);
+// So does what loaders read off the stored weight.
+Result check_wants(const Format&, uint64_t seed);
 Result check_options(const Format&, uint64_t seed, std::vector<std::string>& remarks);
 
 inline constexpr ht_dialect all_dialects[] = {HT_DIALECT_COMFY, HT_DIALECT_LEGACY, HT_DIALECT_BITSANDBYTES};

@@ -1,6 +1,6 @@
 /* acme.truncate: the contract in plain C, with the smallest format that there is. A weight is cut down to
  * BF16: the upper half of its float32 bits. No scales, so the grid is empty and .weight is all that is
- * stored.
+ * stored: a plain tensor, which needs no marker and which every loader reads.
  *
  * Each function must do what halftone/format.h says above its pointer; here stand only the reasons that are
  * our own. */
@@ -56,6 +56,9 @@ static ht_status prepare(const ht_source* source, ht_values options, void** out,
                  (unsigned)source->rank);
         return HT_REFUSED;
     }
+    /* source->wants: a plain tensor has the rows and columns of the matrix and is multiplied in full
+     * precision, so every wish is granted. A format that packs several numbers into one element refuses here
+     * if HT_WANTS_COLUMNS is set. source->dialect: a plain tensor is the same in every layout. */
     p = (plan*)calloc(1, sizeof *p);
     if (!p) return HT_NO_MEMORY;
     p->cols = source->cols;
@@ -84,16 +87,18 @@ static const ht_facts* facts(const void* p) {
     return &((const plan*)p)->facts;
 }
 
+/* Nothing: a marker would turn a plain tensor into one that only this plugin may read. A format that writes
+ * one says "format" first, and its recognize() takes every layer that it has described. */
 static ht_status describe(const void* p, const ht_json* sink, ht_error* error) {
-    (void)p, (void)error;
-    sink->text(sink->self, "format", "acme.truncate");
+    (void)p, (void)sink, (void)error;
     return HT_OK;
 }
 
+/* Of plain tensors nobody is asked, so that every layer that gets here is another format's. */
 static ht_status recognize(const ht_layer* layer, ht_value* const* options, ht_source* source,
                            ht_error* error) {
     (void)layer, (void)options, (void)source;
-    snprintf(error->text, sizeof error->text, "BF16 weights look like any others");
+    snprintf(error->text, sizeof error->text, "it stores plain tensors, which have no marker");
     return HT_REFUSED;
 }
 
@@ -173,8 +178,9 @@ static ht_status table(const void* p, const void* grid, ht_table* out, ht_error*
 
 /* --------------------------------------------------------------------------------------------- descriptor */
 
-static const ht_label label = {sizeof(ht_label),           0, "acme.truncate", "", "", "none", "",
-                               "a toy: no loader reads it"};
+/* The label is what describe() writes as "format": none. */
+static const ht_label label = {
+    sizeof(ht_label), 0, "", "", "", "none", "", "plain BF16, read by all loaders"};
 static const ht_label* const labels[] = {&label};
 
 static const ht_format format = {

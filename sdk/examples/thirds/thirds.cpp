@@ -18,20 +18,30 @@ class Thirds {
   public:
     static constexpr halftone::PluginInfo info{"acme.thirds", "1.0.0", "three levels and a scale per row",
                                                "MIT"};
+    // What describe() writes is what recognize() looks for: one constant, so that they cannot differ.
+    static constexpr const char* label = "acme.thirds";
+
     // Every row becomes a key in the pipeline, a line of `halftone plugins info` and a check; nothing is
     // parsed here.
     static constexpr ht_option options[] = {
         halftone::real("dead_zone", "0.5", 0.1, 0.9, "share of the scale below which a weight becomes 0")};
     static constexpr ht_label labels[] = {
-        {sizeof(ht_label), 0, "acme.thirds", "", "", "none", "", "a toy: no loader reads it"}};
+        {sizeof(ht_label), 0, label, "", "", "none", "", "a toy: no loader reads it"}};
 
     // A plan: what follows from shape and options alone. Say no with a reason that names what was seen.
     Thirds(const ht_source& source, const halftone::Options& options)
-        : rows_(source.rows), cols_(source.cols), dead_zone_(static_cast<float>(options.real("dead_zone"))) {
+        : rows_(source.rows),
+          cols_(source.cols),
+          full_precision_((source.wants & HT_WANTS_FULL_PRECISION_MM) != 0),
+          dead_zone_(static_cast<float>(options.real("dead_zone"))) {
+        // A stack of experts has three dimensions. Nothing loads such stacks of ours.
         if (source.rank != 2)
             throw Refused("has " + std::to_string(source.rank) + " dimensions; needs a matrix");
         // Other layouts store no marker that recognize() could find.
         if (source.dialect != HT_DIALECT_COMFY) throw Refused("has one layout only, ComfyUI's");
+        // HT_WANTS_ROWS and HT_WANTS_COLUMNS are kept: with a byte for each code .weight has the shape of the
+        // matrix. A format that packs its codes says here: if (source.wants & HT_WANTS_COLUMNS)
+        // throw Refused("loaders read its columns, and its codes are packed").
     }
 
     // The files' side of the plan. The host computes every offset from this before it reads a weight.
@@ -46,15 +56,22 @@ class Thirds {
         facts.input_scale = HT_INPUT_SCALE_NEVER;
         return facts;
     }
-    void describe(halftone::JsonSink sink) const { sink.text("format", "acme.thirds"); }
+    void describe(halftone::JsonSink sink) const {
+        sink.text("format", label);
+        halftone::toolbox::write_full_precision(sink, full_precision_ ? HT_WANTS_FULL_PRECISION_MM : 0);
+    }
 
     // Is this stored layer one of ours? Then say what it was made from.
     static void recognize(const ht_layer& found, halftone::OptionsOut&, ht_source& source) {
         const halftone::toolbox::StoredLayer layer(found);
-        const ht_tensor* weight = layer.tensor(".weight");
-        if (!layer.marker() || layer.marker()->text("format") != "acme.thirds" || !weight ||
-            weight->rank != 2 || weight->dtype != HT_DTYPE_I8)
+        const ht_tensor *weight = layer.tensor(".weight"), *scale = layer.tensor(".weight_scale");
+        if (!layer.marker() || layer.marker()->text("format") != label)
             throw Refused("it is not marked as acme.thirds");
+        if (!weight || weight->rank != 2 || weight->dtype != HT_DTYPE_I8)
+            throw Refused("its .weight is no matrix of I8");
+        if (!scale || scale->rank != 1 || scale->dtype != HT_DTYPE_F32 || scale->shape[0] != weight->shape[0])
+            throw Refused("its .weight_scale is not one F32 for each row");
+        source.wants = layer.wants_full_precision();
         source.dtype = HT_DTYPE_F32;
         source.dialect = HT_DIALECT_COMFY;
         source.rank = 2;
@@ -87,6 +104,10 @@ class Thirds {
         if (!companions[1]) throw Refused("its .weight_scale is missing");
         std::vector<float> scales(rows_);
         std::memcpy(scales.data(), companions[1], rows_ * sizeof(float));
+        // The file may hold anything.
+        for (uint64_t i = 0; i < rows_; ++i)
+            if (!std::isfinite(scales[i]) || scales[i] < 0)
+                throw Refused("the scale of row " + std::to_string(i) + " is no finite number >= 0");
         for (uint64_t i = 0; i < rows_; ++i)
             set_scale(grid, i, scales[i]);
     }
@@ -160,6 +181,7 @@ class Thirds {
     }
 
     uint64_t rows_, cols_;
+    bool full_precision_;
     float dead_zone_;
 };
 

@@ -231,8 +231,11 @@ typedef struct ht_format {
     void (*fit_pass)(const void* plan, uint32_t pass, const ht_region*, const ht_view*,
                      const float* column_weight, const void* grid, void* partials) HT_NOEXCEPT;
 
-    /* [one] Folds all n slots of a pass, in granule order, into the grid; with HT_FACT_FOLDS_IN_PARTS perhaps
-     * only the next n of them. NULL if passes is 0. */
+    /* [one] Folds all n slots of a pass, in granule order, into the grid; with
+     * HT_FACT_FOLDS_IN_PARTS perhaps only the next n of them. NULL if passes is 0. HT_REFUSED
+     * from here, fit_seal() or companion() says that the matrix cannot be stored now that its weights are
+     * known: where a pipeline has on_refusal = "keep" the host starts the run again without it, otherwise the
+     * run ends. What shape and options tell is refused by prepare(), which costs nothing. */
     ht_status (*fit_fold)(const void* plan, uint32_t pass, const void* partials, uint64_t n, void* grid,
                           ht_error*) HT_NOEXCEPT;
 
@@ -241,7 +244,8 @@ typedef struct ht_format {
     void (*fit_band)(const void* plan, const ht_region*, const ht_view*, const float* column_weight,
                      void* grid) HT_NOEXCEPT;
 
-    /* [one] Finishes the grid: rules for all-zero matrices, second-level scales. NULL if not needed. */
+    /* [one] Finishes the grid: rules for all-zero matrices, second-level scales. NULL if not needed.
+     * HT_REFUSED as in fit_fold(). */
     ht_status (*fit_seal)(const void* plan, void* grid, ht_error*) HT_NOEXCEPT;
 
     /* [one] Instead of fitting: from stored companions. companions[i] belongs to facts()->stored[i] (NULL for
@@ -250,7 +254,7 @@ typedef struct ht_format {
      * the fitted grid. HT_REFUSED if they make no sense. */
     ht_status (*load)(const void* plan, const uint8_t* const* companions, void* grid, ht_error*) HT_NOEXCEPT;
 
-    /* [any] A band to stored bytes. Writes every byte of the band, padding included. */
+    /* [any] A band to stored bytes. Writes every byte of the band, padding included; it arrives zeroed. */
     void (*encode)(const void* plan, const void* grid, const ht_region*, const ht_view*,
                    uint8_t* band) HT_NOEXCEPT;
 

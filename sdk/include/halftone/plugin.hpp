@@ -21,8 +21,10 @@
 namespace halftone {
 inline namespace v1 {
 
-// Throw it where a tensor cannot be taken; the text says why, and which value was seen. Anything else that is
-// thrown fails the job, also from functions that return nothing.
+// Throw it where a tensor cannot be taken; the text says why, and which value was seen. In a constructor it
+// costs nothing; from fit_fold, fit_seal and companion the host has to start the run again without the
+// tensor, or ends it (see format.h). Anything else that is thrown fails the job, also from functions that
+// return nothing.
 class Refused : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;

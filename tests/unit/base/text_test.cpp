@@ -93,6 +93,20 @@ TEST(Closest, SaysNothingWhereNothingIsNear) {
     EXPECT_EQ(closest("block_size", {}), std::nullopt);
 }
 
+TEST(Closest, NeverChangesANumberOfBits) {
+    const std::vector<std::string> formats = {"bf16", "e4m3fn", "e5m2", "fp4",  "fp8",
+                                              "int8", "mxfp8",  "nf4",  "nvfp4"};
+    for (const char* word : {"int4", "int16", "int2", "mxfp4", "mxfp6", "fp6", "e3m2"})
+        EXPECT_EQ(closest(word, formats), std::nullopt) << word;
+    EXPECT_EQ(closest("fp5", formats), std::nullopt);
+    EXPECT_EQ(closest("f8p", formats), "fp8");
+    EXPECT_EQ(closest("itn8", formats), "int8");
+    EXPECT_EQ(closest("nvfp", formats), "nvfp4");
+    EXPECT_EQ(closest("fp9", formats), std::nullopt) << "fp4 or fp8";
+    EXPECT_EQ(closest("fp9", std::vector<std::string>{"fp8", "nf4"}), "fp8") << "nothing has 9 bits";
+    EXPECT_EQ(closest("bf61", formats), "bf16");
+}
+
 TEST(DidYouMean, IsAnEndingForAMessage) {
     EXPECT_EQ(did_you_mean("blok_size", options), "; did you mean 'block_size'?");
     EXPECT_EQ(did_you_mean("threads", options), "");

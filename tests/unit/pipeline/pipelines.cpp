@@ -26,7 +26,9 @@ std::string shown(const PluginChoice& choice) {
 
 std::string shown(const Treatment& treatment) {
     return fmt::format("{} {} {}", shown(treatment.format), shown(treatment.optimizer),
-                       treatment.full_precision_matrix_mult);
+                       treatment.full_precision_matrix_mult
+                           ? (*treatment.full_precision_matrix_mult ? "full" : "any")
+                           : "as found");
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ class Generator {
         out += pick({"", "layout = \"legacy\"\n", "metadata = \"tensor\"\n", "metadata = \"header\"\n"});
         out += pick({"", "[model]\nprofile = \"none\"\n", "[model]\nprofile = [\"flux\", \"acme.x\"]\n",
                      "[profile.flux]\nkeep_txt = true\n"});
-        out += "[quantize]\n" + choice() + maybe("full_precision_matrix_mult = true\n");
+        out += "[quantize]\n" + choice() +
+               pick({"", "full_precision_matrix_mult = true\n", "full_precision_matrix_mult = false\n"});
         out += pick({"", "embeddings = \"fp8\"\n", "embeddings = \"acme.int4\"\n"});
         out += maybe("on_refusal = \"error\"\n") + maybe("on_nonfinite = \"keep\"\n");
         out += maybe("[format.fp8]\n" + options()) + maybe("[format.\"acme.int4\"]\n" + options());

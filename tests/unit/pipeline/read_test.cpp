@@ -91,7 +91,7 @@ json = "report.json"
     EXPECT_EQ(p.quantize.embeddings.id, "fp8");
     EXPECT_EQ(p.quantize.on_refusal, OnRefusal::error);
     EXPECT_EQ(p.quantize.on_nonfinite, OnNonfinite::keep);
-    EXPECT_TRUE(p.quantize.treatment.full_precision_matrix_mult);
+    EXPECT_EQ(p.quantize.treatment.full_precision_matrix_mult, true);
     const GivenOptions& options = p.quantize.treatment.format.options;
     ASSERT_EQ(options.size(), 4u);
     EXPECT_EQ(std::get<int64_t>(options.at("block_size").value), 64);
@@ -216,10 +216,10 @@ format = "int8"
 )");
     EXPECT_EQ(p.rules[0].treatment.optimizer.id, "adamw");
     EXPECT_EQ(std::get<double>(p.rules[0].treatment.optimizer.options.at("rate").value), 0.5);
-    EXPECT_TRUE(p.rules[0].treatment.full_precision_matrix_mult);
+    EXPECT_EQ(p.rules[0].treatment.full_precision_matrix_mult, true);
     EXPECT_EQ(p.rules[1].treatment.optimizer.id, "none");
     EXPECT_TRUE(p.rules[1].treatment.optimizer.options.empty());
-    EXPECT_FALSE(p.rules[1].treatment.full_precision_matrix_mult);
+    EXPECT_EQ(p.rules[1].treatment.full_precision_matrix_mult, false);
     EXPECT_EQ(p.fallback->optimizer.id, "adamw");
 }
 

@@ -96,8 +96,18 @@ TEST(Conformance, NamesLabelsThatNoProgramCanRead) {
                   {"label 'float32': loaders 'everyone since 1.0' are not written as"});
 }
 
-TEST(Conformance, NamesDescriptionsThatDoNotPassOnWhatIsAskedOfLoaders) {
-    expect_broken("deaf", {"precision"}, {"with HT_WANTS_FULL_PRECISION_MM: ", "; without: "});
+// The host adds it to what a format says.
+TEST(Conformance, PassesDescriptionsWithoutFullPrecision) {
+    EXPECT_EQ(result(checked("deaf"), "precision").outcome, Outcome::ok);
+}
+
+TEST(Conformance, NamesPlansThatIgnoreTheColumnsThatLoadersRead) {
+    const Result wants = result(checked("packs-anyway"), "wants");
+    EXPECT_EQ(wants.outcome, Outcome::failed);
+    for (const char* words : {"prepare() takes a matrix with HT_WANTS_COLUMNS: loaders read its columns, ",
+                              "would be stored as ["})
+        EXPECT_NE(wants.detail.find(words), std::string::npos) << wants.detail;
+    EXPECT_EQ(result(checked("tiles"), "wants").outcome, Outcome::ok);
 }
 
 TEST(Conformance, PassesSoundFormatsWithoutATable) {
