@@ -68,9 +68,8 @@ std::string findings_text(const std::vector<Finding>& findings) {
         shown += where.size();
         // Its first line, and what there is to say below it.
         const size_t end = std::min(what.find('\n'), what.size());
-        text +=
-            "  " + (where[0].empty() ? "" : text::printable(where[0]) + ": ") +
-            text::printable(what.substr(0, end), std::string::npos) + "\n";
+        text += "  " + (where[0].empty() ? "" : text::printable(where[0]) + ": ") +
+                text::printable(what.substr(0, end), std::string::npos) + "\n";
         for (const std::string& line : text::split(std::string_view(what).substr(end), '\n'))
             if (!line.empty()) text += "    " + text::printable(line, std::string::npos) + "\n";
         if (where.size() == 1) continue;
