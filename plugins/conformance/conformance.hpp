@@ -49,8 +49,8 @@ struct CheckSettings {
     uint64_t seed = 1;  // the same one tries the same things
     Watch watch = Watch::yes;
     Observer* observer = nullptr;
-    std::string named;                          // how the plugin was asked for
-    std::vector<std::string> labels_of_others;  // that this format must not take for its own
+    std::string named = {};                          // how the plugin was asked for
+    std::vector<std::string> labels_of_others = {};  // that this format must not take for its own
 };
 
 // Holds a plugin to what the headers promise, through its table of functions as the host calls them. Formats:

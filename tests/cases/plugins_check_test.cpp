@@ -96,7 +96,9 @@ TEST(PluginsCheck, ALibraryThatFailsWhileItIsLoadedIsNamed) {
     for (const std::string what : {"throw", "exit:0", "abort", "kill"}) {
         const Finished finished = check("constructor=" + what);
         EXPECT_EQ(finished.code, 4) << what << finished.out << finished.err;
-        if (!sanitized) EXPECT_TRUE(has(finished.err, "format-faulty.so")) << finished.err;
+        if (!sanitized) {
+            EXPECT_TRUE(has(finished.err, "format-faulty.so")) << finished.err;
+        }
     }
     const Finished finished = check("constructor=hang", {"--timeout", "1"});
     EXPECT_EQ(finished.code, 4);

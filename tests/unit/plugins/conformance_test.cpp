@@ -16,7 +16,7 @@ using namespace testing_plugins;
 Report checked(const std::string& id, uint64_t seed = 1) {
     const auto file = plugin_file(fixture("format-" + id + SharedObject::suffix()));
     return check(PluginLibrary::load(file, make_host()),
-                 {.seed = seed, .labels_of_others = {"acme.other", "tiles"}});
+                 {.seed = seed, .named = {}, .labels_of_others = {"acme.other", "tiles"}});
 }
 
 const Result& result(const Report& report, const std::string& check) {
