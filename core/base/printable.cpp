@@ -76,14 +76,22 @@ std::string json_printable(std::string_view document) {
 
 namespace halftone {
 
+// In pieces: a table of a million tensors comes as one text.
 bool PrintableStream::Buffer::take(std::string_view bytes) {
     constexpr size_t most = 16 * 1024;
-    held_ += bytes;
-    if (held_.size() < most) return true;
-    const size_t line = held_.rfind('\n');
-    if (line != std::string::npos) return pass_on(line + 1);
-    // A very long line: all but its end, which may be the beginning of a character.
+    while (!bytes.empty()) {
+        const size_t taken = std::min(bytes.size(), most - std::min(held_.size(), most - 1));
+        held_ += bytes.substr(0, taken);
+        bytes.remove_prefix(taken);
+        if (held_.size() >= most && !pass_on_what_is_whole()) return false;
+    }
+    return true;
+}
+
+// Whole lines. Of a very long line all but its end, which may be the beginning of a character.
+bool PrintableStream::Buffer::pass_on_what_is_whole() {
     constexpr size_t longest_character = 4;
+    if (const size_t line = held_.rfind('\n'); line != std::string::npos) return pass_on(line + 1);
     size_t end = held_.size();
     while (end > held_.size() - longest_character &&
            (static_cast<unsigned char>(held_[end - 1]) & 0xC0u) == 0x80)

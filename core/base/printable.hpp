@@ -48,6 +48,7 @@ class PrintableStream : public std::ostream {
 
       private:
         bool take(std::string_view);
+        bool pass_on_what_is_whole();
         bool pass_on(size_t bytes);
 
         std::ostream& out_;

@@ -246,7 +246,9 @@ void check_steps(Trial& trial, const Matrix& slope) {
     const Neighbours near = around(trial, trial.written.grid, x);
     double least = INFINITY, most = 0;  // steps, in sigmas
     size_t at = 0;
+    bool several = false;  // one pair of neighbours shows nothing of the others
     for (size_t i = 0; i < x.values.size(); ++i) {
+        several |= near.lo.values[i] != near.lo.values[0];
         const double step = static_cast<double>(near.hi.values[i]) - static_cast<double>(near.lo.values[i]);
         if (!(step > 1e-36)) continue;
         const double levels = step / static_cast<double>(slope.values[i]);
@@ -254,7 +256,7 @@ void check_steps(Trial& trial, const Matrix& slope) {
         least = std::min(least, levels);
         most = std::max(most, levels);
     }
-    const bool uneven = most > least * (1 + 1e-3);
+    const bool uneven = !several || most > least * (1 + 1e-3);
     if (most == 0 || (most > 1 - 1e-3 && least < (uneven ? most_levels_a_step : 1 + 1e-3))) return;
     broken(
         "sigma() gives {} at {}, where the neighbours are {} and {}{}; there is no table() that would "

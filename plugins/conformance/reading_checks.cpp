@@ -11,6 +11,10 @@ namespace halftone::conformance {
 
 namespace {
 
+bool one_byte(ht_dtype dtype) {
+    return dtype == HT_DTYPE_BOOL || (dtype >= HT_DTYPE_U8 && dtype <= HT_DTYPE_F8_E5M2FNUZ);
+}
+
 constexpr const char* layer_name = "blocks.0.proj";
 
 std::vector<const uint8_t*> pointers(const Trial& trial) {
@@ -198,9 +202,11 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
             part.shape = {7, 5, 3};
             if (part.bytes) part.bytes->resize(7 * 5 * 3 * std::max<size_t>(1, element));
         });
-        // A marker's message is its presence or its shape, a text's its bytes.
-        const ht_role role = trial.plan->stored()[i].role;
-        if (role != HT_ROLE_MARKER && role != HT_ROLE_STATE_JSON)
+        // A marker's message is its presence or its shape, a text's its bytes, and so it is with companions
+        // of one-byte numbers.
+        const StoredTensor& stored = trial.plan->stored()[i];
+        const bool only_bytes = stored.role != HT_ROLE_WEIGHT && one_byte(stored.dtype);
+        if (stored.role != HT_ROLE_MARKER && stored.role != HT_ROLE_STATE_JSON && !only_bytes)
             add("whose " + name + " is BOOL",
                 [&](FoundLayer& layer) { layer.parts[i].dtype = HT_DTYPE_BOOL; });
     }
@@ -212,10 +218,6 @@ std::vector<Nonsense> nonsense(const Trial& trial, const FoundLayer& good) {
             add("whose marker is '" + text + "'", [&](FoundLayer& layer) { layer.marker = text; });
     }
     return all;
-}
-
-bool one_byte(ht_dtype dtype) {
-    return dtype == HT_DTYPE_BOOL || (dtype >= HT_DTYPE_U8 && dtype <= HT_DTYPE_F8_E5M2FNUZ);
 }
 
 // Whether the host would see by itself, from numbers of bytes, that the plan is not the layer's.

@@ -102,7 +102,7 @@ TEST_F(Duties, LogLinesOfJobsNameTheTensor) {
 TEST_F(Duties, FullPrecisionIsWrittenForAFormatThatForgetsIt) {
     const Finished finished = run("format = \"deaf\"\nfull_precision_matrix_mult = true\n");
     ASSERT_EQ(finished.code, 0) << finished.err;
-    EXPECT_EQ(marker_of("blocks.0.attn"), R"({"format": "float32", "full_precision_matrix_mult": true})");
+    EXPECT_EQ(marker_of("blocks.0.attn"), R"({"format": "deaf", "full_precision_matrix_mult": true})");
     bool told = false;
     const Checkpoint file = out();
     for (const auto& [key, text] : file.metadata())

@@ -163,7 +163,8 @@ TEST_F(HostileNames, StayHarmlessInErrorsAndFindings) {
     harmless({"check", labelled, "--for", hostile}, 2);
     harmless({"run", pipeline, "-i", labelled, "-o", output}, 3);
     const std::string refused =
-        text_file("refused.toml", "[quantize]\nformat = \"int8\"\non_refusal = \"error\"\n" + rule());
+        text_file("refused.toml",
+                  "[quantize]\nformat = \"int8\"\nscaling = \"block\"\non_refusal = \"error\"\n" + rule());
     write_checkpoint(folder / "narrow.safetensors",
                      {random_tensor("a" + hostile + ".weight", HT_DTYPE_BF16, {64, 63}, 1)});
     harmless({"run", refused, "-i", (folder / "narrow.safetensors").string(), "-o", output}, 2);

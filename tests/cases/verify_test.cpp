@@ -277,7 +277,7 @@ TEST_F(Verify, SwappedTensorsAreFound) {
     EXPECT_EQ(verify().code, 0) << "either could be the other";
     expect_found(
         verify({"--against", in_.string()}),
-        {"blocks.0.norm.weight: differs from the input, first at byte 0", "blocks.1.norm.weight: differs",
+        {"blocks.0.norm.weight: differs from the input, first at byte 0", "and 1 more: blocks.1.norm.weight",
          "blocks.0.attn.weight: is not what the input holds", "blocks.1.attn.weight: is not"});
     // Scales alone are alike enough for the input, not for the report.
     ASSERT_EQ(run().code, 0);
@@ -322,13 +322,14 @@ TEST_F(Verify, MissingAndLeftOverCompanionsAreFound) {
     ASSERT_EQ(run().code, 0);
     change(without("blocks.0.attn.weight"));
     expect_found(verify({"--against", in_.string()}),
-                 {"blocks.0.attn.weight_scale: belongs to a weight that is not there",
+                 {"blocks.0.attn.comfy_quant: belongs to a weight that is not there",
+                  "and 1 more: blocks.0.attn.weight_scale",
                   "blocks.0.attn.weight: is in the input and not in the output"});
     ASSERT_EQ(run().code, 0);
     change([](auto& tensors, Metadata&) {
         tensors.push_back(float_tensor("blocks.0.attn.weight_scale_2", HT_DTYPE_F32, {}, std::vector{1.0f}));
     });
-    expect_found(verify(), {"blocks.0.attn.weight_scale_2: belongs to none of what fp8 scaling=row stores"});
+    expect_found(verify(), {"blocks.0.attn.weight_scale_2: is not part of fp8 scaling=row"});
     ASSERT_EQ(run("format = \"int8\"\nscaling = \"block\"\n").code, 0);
     change(without("blocks.0.attn.input_scale"));
     expect_found(verify(), {"blocks.0.attn: lacks its .input_scale"});

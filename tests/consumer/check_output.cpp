@@ -74,6 +74,15 @@ void check_thirds(const Checkpoint& input, const Checkpoint& output, const Tenso
     }
 }
 
+// A float32 without its lower half.
+void check_truncated(const Checkpoint& input, const Checkpoint& output, const Tensor& source) {
+    const auto before = as<uint32_t>(input.read_all(source));
+    const auto after = as<uint16_t>(output.read_all(*output.find(source.name)));
+    if (before.size() != after.size()) return complain(source.name, "has another number of elements");
+    for (size_t i = 0; i < before.size(); ++i)
+        if (before[i] >> 16 != after[i]) return complain(source.name, "has another value");
+}
+
 void check_same(const Checkpoint& input, const Checkpoint& output, const Tensor& source) {
     const Tensor* kept = output.find(source.name);
     if (!kept || kept->dtype != source.dtype || kept->shape != source.shape ||
@@ -92,13 +101,20 @@ int main(int count, char** arguments) {
         size_t quantized = 0, kept = 0;
         for (const Tensor& source : input.tensors()) {
             const std::string base = source.name.substr(0, source.name.rfind('.'));
-            const bool is_ours = source.name == base + ".weight" &&
-                                 marker_of(output, base).find("\"" + format + "\"") != std::string::npos;
+            const Tensor* const now = output.find(source.name);
+            // What acme.truncate stores is a plain tensor, which has no marker.
+            const bool is_ours =
+                format == "acme.truncate"
+                    ? now && now->dtype == HT_DTYPE_BF16 && source.dtype == HT_DTYPE_F32
+                    : source.name == base + ".weight" &&
+                          marker_of(output, base).find("\"" + format + "\"") != std::string::npos;
             ++(is_ours ? quantized : kept);
-            if (is_ours && format == "acme.thirds")
-                check_thirds(input, output, source, base);
-            else  // cutting a BF16 value down to BF16 changes nothing, so acme.truncate keeps every byte
+            if (!is_ours)
                 check_same(input, output, source);
+            else if (format == "acme.truncate")
+                check_truncated(input, output, source);
+            else
+                check_thirds(input, output, source, base);
         }
         std::printf("%s: %zu matrices, %zu other tensors\n", format.c_str(), quantized, kept);
         if (quantized < 5) complain(arguments[3], "has hardly anything quantized");

@@ -37,8 +37,10 @@ set(halftone ${prefix}/bin/halftone)
 must_work("listing plugins" ${halftone} plugins list)
 must_contain("${output}" "bundled")
 
-must_work("making a model" ${halftone} synth --family flux --layers 1 --scale tiny --dtype bf16 --seed 1 -o
-          ${work}/m.safetensors)
+foreach(dtype bf16 f32)
+  must_work("making a model" ${halftone} synth --family flux --layers 1 --scale tiny --dtype ${dtype} --seed 1 -o
+            ${work}/${dtype}.safetensors)
+endforeach()
 
 file(COPY ${source}/sdk/examples DESTINATION ${work})
 
@@ -68,15 +70,15 @@ function(build_template folder kind id)
   set(plugin ${plugin} PARENT_SCOPE)
 endfunction()
 
-# Quantizes with a template's format and has the result checked.
-function(check_template folder id)
+# Quantizes a model with a template's format and has the result checked.
+function(check_template folder id model)
   build_template(${folder} format ${id})
 
   set(pipeline ${work}/${folder}.toml)
-  file(WRITE ${pipeline} "[input]\npath = \"m.safetensors\"\n[output]\npath = \"${folder}.safetensors\"\n"
+  file(WRITE ${pipeline} "[input]\npath = \"${model}.safetensors\"\n[output]\npath = \"${folder}.safetensors\"\n"
                          "[quantize]\nformat = \"${id}\"\n")
   must_work("running ${id}" ${halftone} run ${pipeline} --plugin-dir ${plugin})
-  must_work("checking ${id}" ${checker} ${id} ${work}/m.safetensors ${work}/${folder}.safetensors)
+  must_work("checking ${id}" ${checker} ${id} ${work}/${model}.safetensors ${work}/${folder}.safetensors)
   message(STATUS "${output}")
 
   # Bands, threads and memory change nothing.
@@ -94,8 +96,8 @@ function(check_template folder id)
   must_contain("${output}" "no format plugin '${id}'")
 endfunction()
 
-check_template(thirds acme.thirds)
-check_template(minimal_c acme.truncate)
+check_template(thirds acme.thirds bf16)
+check_template(minimal_c acme.truncate f32)
 build_template(profile model acme.kite)
 
 # An option of the template, checked by the host.

@@ -63,6 +63,10 @@ class Trial:
     def marker(self, layer):
         return json.loads(bytes(self.tensors[f"{layer}.comfy_quant"].view(torch.uint8).tolist()))
 
+    def is_int8_stack(self, layer):
+        weight = self.tensors[f"{layer}.weight"]
+        return weight.ndim == 3 and weight.dtype == torch.int8
+
     def mark(self, layer, marker):
         raw = marker if isinstance(marker, bytes) else json.dumps(marker).encode()
         self.tensors[f"{layer}.comfy_quant"] = torch.tensor(list(raw), dtype=torch.uint8)

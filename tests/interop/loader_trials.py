@@ -55,7 +55,8 @@ def marker_changes(trial, layer, all_texts):
     for label in (None, 7, "", "nonsense", ["a"], True, *{"float8_e4m3fn", "float8_e5m2", "int8_tensorwise", "nvfp4",
                                                          "mxfp8", "convrot_w4a4", "asym_w4a8_int8", "awq_w4a16",
                                                          "svdquant_w4a4", "nf4"} - {marker.get("format")}):
-        yield with_(f"format {label!r}", format=label)
+        if not (label == "convrot_w4a4" and trial.is_int8_stack(layer)):  # only the model knows the columns
+            yield with_(f"format {label!r}", format=label)
     yield with_("no format", format=...)
     yield with_("full precision", full_precision_matrix_mult=True)
     rotation = {key: marker[key] for key in ("convrot", "convrot_groupsize") if key in marker}
@@ -122,7 +123,8 @@ def shape_changes(trial, layer, name):
             other = trial.changed(f"{name} as {shape}")
             other.tensors[key] = tensor.reshape(shape)
             yield other
-    if tensor.ndim and count > 1:
+    # One scale for all of awq's groups is broadcast: other numbers than the file means, but not by much.
+    if tensor.ndim and count > 1 and f"{layer}.weight_zeros" not in trial.tensors:
         other = trial.changed(f"{name} half")
         other.tensors[key] = tensor[: max(1, tensor.shape[0] // 2)].clone()
         yield other
@@ -285,4 +287,6 @@ def trials(program, folder):
             yield from header_changes(base, layer)
         if "scaled_fp8" in base.tensors:
             yield from legacy_changes(base, layer)
-        yield from tensor_changes(base, layer)
+        # Of a plain tensor nothing says what it means, so that what is changed about it cannot be seen.
+        if f"{layer}.comfy_quant" in base.tensors or "scaled_fp8" in base.tensors:
+            yield from tensor_changes(base, layer)
