@@ -19,7 +19,9 @@ class Side {
         std::set<std::string, std::less<>> companions;
         for (const QuantizedLayer& layer : quantized_layers(*checkpoint)) {
             auto matrix = recognition.recognize(layer);
-            demand_claimed(*matrix, is_ignored, "--ignore '{}' compares such layers without it");
+            demand_claimed(*matrix, is_ignored, [](const Tensor&, const std::string& pattern) {
+                return fmt::format("--ignore '{}' compares such layers without it", pattern);
+            });
             for (const Tensor* part : matrix->parts)
                 if (part && part != matrix->weight) companions.insert(part->name);
             companions.insert(layer.companions.begin(), layer.companions.end());

@@ -73,7 +73,13 @@ class Dequantizer {
         demand_claimed(
             matrix,
             [&](const Tensor& tensor) { return kept_.contains(tensor.name) || remove_.matches(tensor.name); },
-            "--remove-unknown '{0}' leaves such tensors out, and --keep-unknown '{0}' copies them");
+            [](const Tensor& tensor, const std::string& pattern) {
+                const std::string remove =
+                    fmt::format("--remove-unknown '{}' leaves such tensors out", pattern);
+                return is_named_like_companion(tensor.name)
+                           ? remove
+                           : fmt::format("{}, and --keep-unknown '{}' copies them", remove, pattern);
+            });
     }
 
     std::shared_ptr<const StoredMatrix> recognized(Recognition& recognition,

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <vector>
 
+#include <halftone/ext/draft/column_scale.h>
+
 #include "core/tensor/convert.hpp"
 
 namespace halftone {
@@ -35,6 +37,9 @@ std::string fault_of(const Checkpoint& checkpoint, const StoredMatrix* stored,
                      const std::optional<float>& value) {
     if (!stored) return "the layer beside it was not quantized";
     if (stored->experts() > 1) return "loaders read none for a stack of experts";
+    if (std::ranges::any_of(stored->plan->stored(),
+                            [](const StoredTensor& one) { return one.role == HT_ROLE_COLUMN_SCALE; }))
+        return "it is for inputs that were multiplied by column scales, which are part of the weight now";
     if (!value) return "loaders take a single number only";
     if (!std::isnormal(*value) || *value < 0) return "it is no positive number";
     if (*value == 1) return "it is 1, which stands for none";

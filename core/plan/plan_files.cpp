@@ -5,6 +5,7 @@
 
 #include "core/base/os/process.hpp"
 #include "core/checkpoint/output_names.hpp"
+#include "core/plan/families.hpp"
 #include "core/plan/loaders.hpp"
 
 namespace halftone {
@@ -21,8 +22,10 @@ std::vector<std::filesystem::path> files_read(const Plan& plan) {
         files.push_back(term.objective.file);
     files.emplace_back(std::u8string(pipeline.where.begin(), pipeline.where.end()));
     files.push_back(Loaders::installed_file());
+    files.push_back(Families::installed_file());
     if (const std::filesystem::path folder = os::user_config_folder(); !folder.empty())
-        files.push_back(folder / "halftone" / "loaders.toml");
+        for (const char* const own : {"loaders.toml", "families.toml"})
+            files.push_back(folder / "halftone" / own);
     std::erase_if(files, [](const std::filesystem::path& file) { return file.empty(); });
     return files;
 }

@@ -7,6 +7,7 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/inherited.hpp"
+#include "core/plan/marker_json.hpp"
 #include "core/plan/planner.hpp"
 #include "plugins/call.hpp"
 #include "plugins/wants.hpp"
@@ -18,8 +19,9 @@ constexpr const char* said_no = "the pipeline says input_scale = \"never\"";
 
 bool asks_for_full_precision(const std::string& configuration) {
     const Json parsed = Json::parse(configuration, nullptr, /*allow_exceptions=*/false);
-    return parsed.is_object() && parsed.contains("full_precision_matrix_mult") &&
-           parsed["full_precision_matrix_mult"] == true;
+    if (!parsed.is_object()) return false;
+    const Json* const asked = first_of(parsed, {"full_precision_matrix_mult"});
+    return asked && is_true(*asked);
 }
 
 bool same_tensors(const FormatPlan& a, const FormatPlan& b) {

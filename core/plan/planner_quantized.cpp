@@ -41,9 +41,12 @@ void Planner::settle_unclaimed(const StoredMatrix& stored) {
             return action(tensor) == RuleAction::remove ||
                    (action(tensor) == RuleAction::keep && !is_named_like_companion(tensor.name));
         },
-        "a [[rule]] with match = \"{}\" decides: action = \"remove\" leaves such tensors out, \"keep\" "
-        "copies "
-        "them\n  a [[rule]] with action = \"keep\" for the weights leaves such layers as they are");
+        [](const Tensor& tensor, const std::string& pattern) {
+            return fmt::format(
+                "a [[rule]] with match = \"{}\" decides: action = \"remove\" leaves such tensors out{}\n"
+                "  a [[rule]] with action = \"keep\" for the weights leaves such layers as they are",
+                pattern, is_named_like_companion(tensor.name) ? "" : ", \"keep\" copies them");
+        });
     for (const Tensor* tensor : stored.unclaimed)
         if (action(*tensor) == RuleAction::keep) replaced_.erase(tensor->name);
 }

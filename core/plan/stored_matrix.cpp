@@ -82,7 +82,7 @@ uint64_t StoredMatrix::held_bytes() const {
 }
 
 void demand_claimed(const StoredMatrix& matrix, const std::function<bool(const Tensor&)>& is_settled,
-                    const std::string& advice) {
+                    const UnclaimedAdvice& advice) {
     const auto open =
         std::ranges::find_if(matrix.unclaimed, [&](const Tensor* tensor) { return !is_settled(*tensor); });
     if (open == matrix.unclaimed.end()) return;
@@ -92,7 +92,7 @@ void demand_claimed(const StoredMatrix& matrix, const std::function<bool(const T
         fmt::format("is not part of {}, the format of its layer, so it is not certain what the layer's "
                     "numbers are",
                     matrix.shown),
-        fmt::format(fmt::runtime(advice), text::printable("*" + name.substr(matrix.layer.size()))));
+        advice(**open, text::printable("*" + name.substr(matrix.layer.size()))));
 }
 
 struct Recognition::State {

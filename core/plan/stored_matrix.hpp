@@ -32,10 +32,12 @@ struct StoredMatrix {
 // Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
 bool may_differ_in_length(const StoredTensor&);
 
-// Exit::input, with the tensor's name, if a layer has an unclaimed tensor that nothing settles. `advice` says
-// what to do, "{}" in it stands for a pattern of such tensors.
+// What to do about an unclaimed tensor, by its own name and by a pattern of such tensors.
+using UnclaimedAdvice = std::function<std::string(const Tensor&, const std::string& pattern)>;
+
+// Exit::input, with the tensor's name, if a layer has an unclaimed tensor that nothing settles.
 void demand_claimed(const StoredMatrix&, const std::function<bool(const Tensor&)>& is_settled,
-                    const std::string& advice);
+                    const UnclaimedAdvice&);
 
 // No format can read a layer.
 class Unrecognized : public Error {

@@ -197,7 +197,7 @@ class Fp8 : public toolbox::ScalarFormat {
         {sizeof(ht_label), 0, "float8_e4m3fn", "element=e4m3fn scaling=tensor",
          "comfyui>=2025-12; comfyui-fork", activations, ada, ""},
         {sizeof(ht_label), 0, "float8_e5m2", "element=e5m2 scaling=tensor", "comfyui>=2026-01", activations,
-         ada, "small scales vanish where a loader computes in F16"},
+         ada, "small scales of other writers (amax/57344) may vanish in F16"},
         {sizeof(ht_label), 0, "float8_e4m3fn_rowwise", "element=e4m3fn scaling=row", "comfyui-fork",
          activations, "", "mainline ComfyUI refuses the file"},
         {sizeof(ht_label), 0, "float8_e5m2_rowwise", "element=e5m2 scaling=row", "", "none", "",

@@ -214,5 +214,17 @@ TEST_F(ColumnScale, CannotBeWrittenYet) {
         << last_.err;
 }
 
+// It is for inputs after the multiplication by column scales, and nobody multiplies any more.
+TEST_F(ColumnScale, AnInputScaleForScaledInputsIsLeftOut) {
+    tensors_.push_back(float_tensor("a.input_scale", HT_DTYPE_F32, {}, Values{0.0005F}));
+    write_with(float_tensor("a.pre_quant_scale", HT_DTYPE_F32, {cols}, powers()));
+    for (const std::string format : {"format = \"fp8\"\n", "format = \"nvfp4\"\n"}) {
+        quantize("in.safetensors", "out.safetensors", format);
+        ASSERT_EQ(last_.code, 0) << last_.err;
+        EXPECT_EQ(Checkpoint::open(folder_ / "out.safetensors").find("a.input_scale"), nullptr) << format;
+        EXPECT_NE(last_.out.find("multiplied by column scales"), std::string::npos) << last_.out;
+    }
+}
+
 }  // namespace
 }  // namespace halftone::test

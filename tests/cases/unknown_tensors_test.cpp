@@ -90,7 +90,9 @@ TEST_F(UnknownTensors, GoWhereThePersonSaysSo) {
     ASSERT_EQ(requantize(rule("*.pre_quant_scale", "remove")).code, 0);
     EXPECT_EQ(names(), (Names{"x.a.bias", "x.a.comfy_quant", "x.a.weight", "x.a.weight_scale"}));
     // Named like a part of a quantization, it would be a part of none.
-    EXPECT_EQ(dequantize({"--keep-unknown", "*.pre_quant_scale"}).code, 3);
+    const Finished kept = dequantize({"--keep-unknown", "*.pre_quant_scale"});
+    EXPECT_EQ(kept.code, 3);
+    EXPECT_EQ(kept.err.find("--keep-unknown"), std::string::npos) << "it was tried already: " << kept.err;
     EXPECT_EQ(requantize(rule("*.pre_quant_scale", "keep")).code, 3);
     write_layer(".smooth");
     ASSERT_EQ(dequantize({"--keep-unknown", "x.a.smooth"}).code, 0);
