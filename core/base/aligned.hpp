@@ -7,15 +7,22 @@
 #include <span>
 #include <utility>
 
+#include "core/base/os/memory.hpp"
+
 namespace halftone {
 
 // Zeroed bytes on a 64-byte boundary, of a size fixed when made.
 class AlignedBytes {
   public:
     AlignedBytes() = default;
-    explicit AlignedBytes(size_t size)
-        : data_(static_cast<std::byte*>(::operator new(size ? size : 1, alignment))), size_(size) {
-        std::memset(data_, 0, size_);
+    explicit AlignedBytes(size_t size) : size_(size) {
+        if (size >= os::least_large_block) {
+            owner_ = os::large_block(size);
+            data_ = static_cast<std::byte*>(owner_.get());
+        } else {
+            data_ = static_cast<std::byte*>(::operator new(size ? size : 1, alignment));
+            std::memset(data_, 0, size_);
+        }
     }
     // Memory that belongs to someone else, who is let go of at the end.
     AlignedBytes(std::span<std::byte> memory, std::shared_ptr<void> owner)

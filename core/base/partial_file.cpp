@@ -117,6 +117,7 @@ void write_whole(const fs::path& path, std::string_view content) {
     const fs::path partial = file.path();
     try {
         file.write(0, bytes_of(content));
+        file.sync();  // whole or not at all, also after a power cut
         file.close();
         os::rename_over(partial, path);
         os::keep_on_exit(partial);

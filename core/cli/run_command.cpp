@@ -152,10 +152,20 @@ void refuse_findings(const Plan& plan, const Verification& verification) {
                 findings_text(verification.findings));
 }
 
+uint64_t memory_told(Context& context, const Plan& plan) {
+    const uint64_t memory = memory_for(plan);
+    if (plan.pipeline.run.memory == 0 && memory > Workers::default_memory)
+        context.log.warning(
+            fmt::format("the largest tensor needs {} of memory at a time, more than the "
+                        "usual {}; [run] memory sets a limit",
+                        text::bytes(memory), text::bytes(Workers::default_memory)));
+    return memory;
+}
+
 int plan(Context& context, const Arguments& arguments) {
     const std::shared_ptr<Registry> registry = context.registry();
     const Plan plan = make_plan(pipeline_from(arguments), *registry);
-    memory_for(plan);  // or an error, as in a run
+    memory_told(context, plan);  // or an error, as in a run
     print_plan(context, plan, arguments.has("json"));
     return static_cast<int>(Exit::done);
 }
@@ -185,7 +195,7 @@ int run(Context& context, const Arguments& arguments) {
     Plan plan = make_plan(std::move(pipeline), *registry);
     const bool show = !arguments.has("no-progress");
     Workers workers({.threads = plan.pipeline.run.threads,
-                     .memory = memory_for(plan),
+                     .memory = memory_told(context, plan),
                      .lanes = lanes_for(context, plan, *registry)});
     registry->host().set_memory_budget(workers.memory());
     PlanKnowledge knowledge;

@@ -188,7 +188,7 @@ std::span<const Key> keys() {
         {.section = "run", .name = "threads", .type = integer, .fallback = "0",
          .fallback_note = "`0`: every processor", .most = 4096,
          .help = "how many threads work", .example = "threads = 8", .in_recipe = false},
-        {.section = "run", .name = "memory", .type = size, .fallback = "0", .fallback_note = "`0`: 160 MiB, or what learning needs",
+        {.section = "run", .name = "memory", .type = size, .fallback = "0", .fallback_note = "`0`: 160 MiB, or what the largest tensor needs",
          .least = 64.0 * 1024 * 1024, .most = most_exact,
          .help = "how much memory the weights under way may take; decides how much is worked on at once",
          .example = R"(memory = "2GiB")", .in_recipe = false},

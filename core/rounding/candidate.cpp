@@ -6,6 +6,7 @@
 #include "core/linalg/tiles.hpp"
 #include "core/rounding/fit.hpp"
 #include "core/rounding/views.hpp"
+#include "plugins/guard_bytes.hpp"
 
 namespace halftone {
 namespace {
@@ -78,14 +79,16 @@ uint64_t CandidateTiles::differing(const TilePlace& at, ConstMatrixView stored) 
 
 void CandidateTiles::encode(const Candidate& candidate, std::span<std::byte> codes) const {
     each_band(format_, [&](uint64_t, const ht_region& band, uint64_t offset, uint64_t bytes) {
-        const auto out = codes.subspan(offset, bytes);
-        std::ranges::fill(out, std::byte{0});
-        if (candidate.space == HT_SPACE_VALUES)
-            return format_.encode(grid_, band, view_of(candidate.at.block(band.row, 0, band.rows, band.cols)),
-                                  out);
-        Matrix of_band(band.rows, band.cols);
-        values(candidate, {band.row, 0, band.rows, band.cols, 0}, of_band);
-        format_.encode(grid_, band, view_of(of_band), out);
+        AlignedBytes room(bytes + guard_size);  // zeroed, and watched behind its end
+        if (candidate.space == HT_SPACE_VALUES) {
+            format_.encode(grid_, band, view_of(candidate.at.block(band.row, 0, band.rows, band.cols)),
+                           room.bytes());
+        } else {
+            Matrix of_band(band.rows, band.cols);
+            values(candidate, {band.row, 0, band.rows, band.cols, 0}, of_band);
+            format_.encode(grid_, band, view_of(of_band), room.bytes());
+        }
+        std::ranges::copy(room.bytes().first(bytes), codes.begin() + static_cast<std::ptrdiff_t>(offset));
     });
 }
 

@@ -127,20 +127,19 @@ JobMemory memory_to_look_at(const Plan& plan, const PlannedTensor& planned) {
 
 uint64_t memory_for(const Plan& plan) {
     const PlannedTensor* largest = nullptr;
-    uint64_t most = 0, to_learn = 0;
+    uint64_t most = 0;
     for (const PlannedTensor& planned : plan.tensors) {
         uint64_t least = memory_to_make(plan, planned).least();
         if (planned.action == Action::quantize && plan.pipeline.quantize.on_nonfinite == OnNonfinite::keep)
             least = std::max(least, memory_to_look_at(plan, planned).least());
         if (planned.action == Action::quantize && plan.pipeline.run.verify)
             least = std::max(least, memory_to_verify(plan, planned).least());
-        if (planned.learning) to_learn = std::max(to_learn, least);
         if (least <= most) continue;
         most = least;
         largest = &planned;
     }
     const uint64_t asked = plan.pipeline.run.memory;
-    const uint64_t memory = asked ? asked : std::max(Workers::default_memory, to_learn);
+    const uint64_t memory = asked ? asked : std::max(Workers::default_memory, most);
     if (most > memory) refuse_memory(source_of(plan, *largest).name, most, memory);
     return memory;
 }

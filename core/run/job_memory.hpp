@@ -25,9 +25,8 @@ inline constexpr uint64_t copied_at_once = 1u << 20;
 JobMemory memory_to_make(const Plan&, const PlannedTensor&);
 JobMemory memory_to_look_at(const Plan&, const PlannedTensor&);  // for look_for_nonfinite()
 
-// What the run may take: [run] memory; where that says nothing, the default, or what the largest of the
-// matrices needs whose rounding is learned, since these are there as a whole. Exit::space if a tensor needs
-// more.
+// What the run may take: [run] memory, and Exit::space if a tensor needs more. Where that says nothing, the
+// default, or what the tensor needs that needs most, if that is more.
 uint64_t memory_for(const Plan&);
 
 }  // namespace halftone

@@ -23,6 +23,11 @@ uint64_t MemoryGate::used() const {
 
 bool MemoryGate::make_room(uint64_t bytes) {
     const auto fits = [&] { return used_ <= budget_ && bytes <= budget_ - used_; };
+    uint64_t busy = used_;
+    for (const Idle& idle : idle_)
+        busy -= idle.scratch ? idle.bytes : 0;
+    // Where nothing would help, buffers that will be needed again are kept.
+    if (shares_ > 0 && (busy > budget_ || bytes > budget_ - busy)) return false;
     for (Idle& idle : idle_) {
         if (fits()) return true;
         if (!idle.scratch) continue;
@@ -74,11 +79,12 @@ MemoryGate::Band::Band(MemoryGate& gate, Share& share, size_t slot)
         else
             brought_ = idle.bytes;  // its buffers may be too small or too large for this one
     }
+    if (!scratch_) scratch_ = std::make_unique<Scratch>();  // before the room is taken: this may fail
     ++gate.waiting_;
     gate.changed_.wait(lock, [&] {
         if (!share_.own_band_ || gate.make_room(bytes)) return true;
         if (brought_ == 0) return false;
-        scratch_.reset();
+        *scratch_ = {};
         gate.used_ -= std::exchange(brought_, 0);
         return gate.make_room(bytes);
     });
@@ -88,7 +94,6 @@ MemoryGate::Band::Band(MemoryGate& gate, Share& share, size_t slot)
         share_.own_band_ = true;
     else
         gate.used_ += bytes;
-    if (!scratch_) scratch_ = std::make_unique<Scratch>();
 }
 
 MemoryGate::Band::~Band() {

@@ -27,7 +27,7 @@ class Workers {
 
     unsigned threads() const;
     uint64_t memory() const;
-    bool memory_is_limit() const;  // it was asked for: nothing may need more
+    bool memory_is_limit() const;  // it was given: nothing may need more
     DeviceLanes* lanes() const;    // null: there is only the CPU
 
     using Share = MemoryGate::Share;

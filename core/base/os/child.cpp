@@ -74,20 +74,27 @@ ChildEnd in_child(const std::function<void(int)>& work, const std::function<void
     const double until = seconds() + limit;
     // The plugin may have left the other end to a process of its own: what counts is that the child has
     // ended.
-    for (bool open = true, alive = true; open && alive;) {
+    char buffer[4096];
+    const auto is_readable = [&](int milliseconds) {
         pollfd wait{ends[0], POLLIN, 0};
-        ::poll(&wait, 1, 200);
-        char buffer[4096];
-        ssize_t n = -1;
-        if (wait.revents) {
-            n = ::read(ends[0], buffer, sizeof buffer);
-            if (n > 0) lines.add({buffer, static_cast<size_t>(n)});
-            open = n > 0 || (n < 0 && errno == EINTR);
-            continue;
+        return ::poll(&wait, 1, milliseconds) == 1;
+    };
+    const auto read_on = [&] {
+        const ssize_t n = ::read(ends[0], buffer, sizeof buffer);
+        if (n > 0) lines.add({buffer, static_cast<size_t>(n)});
+        return n > 0 || (n < 0 && errno == EINTR);
+    };
+    for (bool open = true, alive = true; open && alive;) {
+        if (is_readable(200)) {
+            open = read_on();
+        } else {
+            siginfo_t info{};
+            alive = ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                    info.si_pid == 0;
+            // It may have said its last words since.
+            while (!alive && is_readable(0) && read_on()) {
+            }
         }
-        siginfo_t info{};
-        alive = ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-                info.si_pid == 0;
         if (limit > 0 && seconds() > until) {
             end.late = true;
             ::kill(child, SIGKILL);

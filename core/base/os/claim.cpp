@@ -59,9 +59,10 @@ bool is_open_elsewhere(int descriptor) {
 std::optional<Claim> Claim::take(const std::filesystem::path& path) {
     for (;;) {
         const int descriptor = open_to_lock(path, O_CREAT);
+        const int error = errno;
         if (descriptor < 0)
-            throw Error(errno == ENOSPC || errno == EDQUOT ? Exit::space : Exit::failed, utf8(path),
-                        fmt::format("cannot create the file: {}", std::generic_category().message(errno)));
+            throw Error(error == ENOSPC || error == EDQUOT ? Exit::space : Exit::failed, utf8(path),
+                        fmt::format("cannot create the file: {}", std::generic_category().message(error)));
         Claim claim(descriptor, path);
         if (!is_regular(descriptor)) {
             ::close(std::exchange(claim.descriptor_, -1));

@@ -45,6 +45,7 @@ std::atomic<bool> message_json = false, message_sentence = false;
 std::atomic<pid_t> our_process = 0;
 std::atomic<Explain> explain_crash = nullptr;
 std::atomic_flag ending = ATOMIC_FLAG_INIT;
+thread_local bool ending_here = false;
 std::terminate_handler terminate_before = nullptr;
 
 // A handler cannot run on a stack that has overflowed. Whoever made a stack for this thread before, like a
@@ -178,9 +179,15 @@ const Slot* foreign_call_here() {
 
 [[noreturn]] void end(const Slot& slot, const char* what, const char* reason, const char* detail = "",
                       const char* more = "") {
-    if (ending.test_and_set())
+    if (ending.test_and_set()) {
+        if (ending_here) {  // what it said of itself cannot be read either
+            remove_unfinished();
+            end_process(static_cast<int>(Exit::plugin));
+        }
         for (;;)  // another thread is at it
             ::pause();
+    }
+    ending_here = true;
     Sentence sentence;
     sentence.add_foreign(slot.culprit).add(" ").add(what);
     sentence.add(is_function(slot.function) ? " in " : " while ").add_foreign(slot.function);

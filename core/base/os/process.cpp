@@ -13,9 +13,11 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#include <malloc.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "core/base/error.hpp"
 
