@@ -65,7 +65,8 @@ class FormatPlan {
     void fit_band(const ht_region&, const ht_view&, const float* weight, Grid&) const;
     void fit_seal(Grid&) const;
     void load(std::span<const uint8_t* const> companions, Grid&) const;
-    // `band`: the bytes that format.h says the region makes, or guard_size more, to watch what follows.
+    // `band`: the bytes that format.h says the region makes, or these between guard_size more on
+    // either side, to watch what lies around them.
     void encode(const Grid&, const ht_region&, const ht_view&, std::span<std::byte> band) const;
     void decode(const Grid&, const ht_region&, std::span<const std::byte> band, const ht_view& out) const;
     std::vector<std::byte> companion(const Grid&, size_t index) const;

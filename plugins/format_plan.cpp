@@ -156,15 +156,18 @@ void FormatPlan::check_band(const ht_region& region, size_t bytes) const {
 
 void FormatPlan::encode(const Grid& grid, const ht_region& region, const ht_view& view,
                         std::span<std::byte> band) const {
-    const uint64_t bytes = band.size() - (band.size() == band_bytes(region) + guard_size ? guard_size : 0);
+    const size_t around = band.size() == band_bytes(region) + 2 * guard_size ? guard_size : 0;
+    const uint64_t bytes = band.size() - 2 * around;
     check_band(region, bytes);
-    const std::span<std::byte> guard = band.subspan(bytes);
-    fill_guard(guard);
-    write_guarded(watch_, band.first(bytes), library_->culprit(), "encode", [&](std::byte* out) {
+    const std::span<std::byte> before = band.first(around), after = band.last(around);
+    fill_guard(before);
+    fill_guard(after);
+    write_guarded(watch_, band.subspan(around, bytes), library_->culprit(), "encode", [&](std::byte* out) {
         call(library_->culprit(), "encode()", table_.encode, plan_, static_cast<const void*>(grid.data()),
              &region, &view, reinterpret_cast<uint8_t*>(out));
     });
-    if (!guard_is_whole(guard)) blame(library_->culprit(), "encode", "after", bytes);
+    if (!guard_is_whole(before)) blame(library_->culprit(), "encode", "before", bytes);
+    if (!guard_is_whole(after)) blame(library_->culprit(), "encode", "after", bytes);
 }
 
 void FormatPlan::decode(const Grid& grid, const ht_region& region, std::span<const std::byte> band,

@@ -189,7 +189,10 @@ std::shared_ptr<PluginLibrary> PluginLibrary::load(const PluginFile& file, std::
     } catch (const Error&) {
         throw;
     } catch (const std::runtime_error& reason) {
-        fail(Exit::plugin, where, "{}", reason.what());
+        const std::string_view why = reason.what();
+        const bool no_memory = why.find("failed to map segment") != std::string_view::npos ||
+                               why.find("annot allocate memory") != std::string_view::npos;
+        fail(no_memory ? Exit::space : Exit::plugin, where, "{}", why);
     }
     state->raw = static_cast<const ht_plugin*>(state->object->find(HALFTONE_ENTRY_NAME));
     if (!state->raw) fail(Exit::plugin, where, "exports no {}: not a Halftone plugin", HALFTONE_ENTRY_NAME);
@@ -203,6 +206,8 @@ PluginLibrary::PluginLibrary(std::unique_ptr<State> state) : state_(std::move(st
 
 PluginLibrary::~PluginLibrary() {
     Running::stop(state_->raw, state_->plugin);
+    const os::ForeignCall here(state_->culprit, "unloading");  // its destructors run now
+    state_->object.reset();
 }
 
 const PluginFile& PluginLibrary::file() const {

@@ -10,6 +10,7 @@
 #include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/layer_configuration.hpp"
 #include "core/checkpoint/marker_text.hpp"
+#include "core/tensor/convert.hpp"
 
 namespace halftone {
 namespace {
@@ -199,10 +200,35 @@ class Search {
             const Tensor* weight = weight_of(layer);
             if (!weight) continue;
             Draft& found = found_[std::string(layer)];
-            if (proof == Proof::always || (proof == Proof::if_narrow && is_narrow(weight->dtype)))
+            if (proof == Proof::always || (proof == Proof::if_narrow && is_narrow(weight->dtype))) {
                 found.prove(tensor.name, "");
+            } else if (proof == Proof::if_narrow && found.layer.evidence.empty() && !says_nothing(tensor)) {
+                found.prove(tensor.name, "");
+                found.layer.problem = fmt::format(
+                    "its weight is plain {}, but beside it lies {} with other numbers than {}, so "
+                    "that it is not certain what the weight's numbers are",
+                    dtype::name(weight->dtype), in_quotes(tensor.name), neutral(tensor));
+            }
             return;
         }
+    }
+
+    // The number by which a tensor beside a weight changes nothing.
+    static float neutral(const Tensor& tensor) {
+        const std::string_view name = tensor.name;
+        const bool is_added = name.ends_with(".weight_zero_point") || name.ends_with(".weight_zeros") ||
+                              name.ends_with(".weight_zero") || name.ends_with(".weight_correction");
+        return is_added ? 0.0f : 1.0f;
+    }
+
+    // Older files have scales of 1 beside layers that were never quantized.
+    bool says_nothing(const Tensor& tensor) const {
+        constexpr uint64_t most_bytes = 1 << 20;
+        const uint64_t elements = element_count(tensor.shape).value_or(0);
+        if (!dtype::widens(tensor.dtype) || tensor.bytes > most_bytes) return false;
+        std::vector<float> values(elements);
+        widen(tensor.dtype, checkpoint_.read_all(tensor), values);
+        return std::ranges::all_of(values, [&](float value) { return value == neutral(tensor); });
     }
 
     void look_at_marker(const Tensor& tensor, std::string_view layer) {

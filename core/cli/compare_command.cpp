@@ -71,6 +71,8 @@ int compare_files(Context& context, const Arguments& arguments) {
     {
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         comparison = compare(*reference, *other, pairing, settings, workers, progress);
+        reference->refuse_changes();
+        other->refuse_changes();
     }
     if (settings.statistics && !comparison.total.output)
         throw Error(Exit::input, arguments.text("stats"), "has no inputs of a layer that differs",

@@ -56,6 +56,7 @@ int verify(Context& context, const Arguments& arguments) {
         verifier.set_totals(progress);
         const ProgressDisplay shown = show_progress(context, progress, !arguments.has("no-progress"));
         verification = verifier.run(workers, progress);
+        file->refuse_changes();
     }
     if (arguments.has("json"))
         context.out << pretty(verify_json(verification));

@@ -79,7 +79,7 @@ uint64_t CandidateTiles::differing(const TilePlace& at, ConstMatrixView stored) 
 
 void CandidateTiles::encode(const Candidate& candidate, std::span<std::byte> codes) const {
     each_band(format_, [&](uint64_t, const ht_region& band, uint64_t offset, uint64_t bytes) {
-        AlignedBytes room(bytes + guard_size);  // zeroed, and watched behind its end
+        AlignedBytes room(bytes + 2 * guard_size);  // zeroed, and watched on both sides
         if (candidate.space == HT_SPACE_VALUES) {
             format_.encode(grid_, band, view_of(candidate.at.block(band.row, 0, band.rows, band.cols)),
                            room.bytes());
@@ -88,7 +88,8 @@ void CandidateTiles::encode(const Candidate& candidate, std::span<std::byte> cod
             values(candidate, {band.row, 0, band.rows, band.cols, 0}, of_band);
             format_.encode(grid_, band, view_of(of_band), room.bytes());
         }
-        std::ranges::copy(room.bytes().first(bytes), codes.begin() + static_cast<std::ptrdiff_t>(offset));
+        std::ranges::copy(room.bytes().subspan(guard_size, bytes),
+                          codes.begin() + static_cast<std::ptrdiff_t>(offset));
     });
 }
 

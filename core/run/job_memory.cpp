@@ -24,7 +24,7 @@ uint64_t largest_companion(const FormatPlan& format) {
 uint64_t largest_codes(const FormatPlan& format, const Bands& bands) {
     if (bands.count() == 0) return 0;
     return std::max(format.band_bytes(bands.region(0)), format.band_bytes(bands.region(bands.count() - 1))) +
-           guard_size;
+           2 * guard_size;
 }
 
 JobMemory memory_to_quantize(const Plan& plan, const PlannedTensor& planned) {

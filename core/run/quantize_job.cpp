@@ -114,8 +114,8 @@ class QuantizeJob {
 
     void encode(const ht_region& region, const ht_view& view, Scratch& scratch) {
         const uint64_t bytes = format_.band_bytes(region);
-        const auto room = Scratch::sized(scratch.encoded, bytes + guard_size);
-        const auto band = room.first(bytes);
+        const auto room = Scratch::sized(scratch.encoded, bytes + 2 * guard_size);
+        const auto band = room.subspan(guard_size, bytes);
         std::ranges::fill(band, std::byte{0});  // what a plugin leaves out must not be what lay there before
         format_.encode(grid_, region, view, room);
         if (output_) write_codes(planned_, expert_, format_.band_offset(region), band, *output_);

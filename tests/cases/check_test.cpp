@@ -145,7 +145,8 @@ TEST_F(Check, ShardsAreRefusedByLoadersOfSingleFiles) {
 
 TEST_F(Check, DummyScalesBesidePlainWeightsAreMentioned) {
     write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.scale_weight", HT_DTYPE_F32, {1}),
-           zeros("b.weight", HT_DTYPE_F16, {4, 4}), zeros("b.scale_weight", HT_DTYPE_F32, {1}),
+           zeros("b.weight", HT_DTYPE_F16, {4, 4}),
+           float_tensor("b.scale_weight", HT_DTYPE_F32, {1}, std::vector{1.0F}),
            zeros("scaled_fp8", HT_DTYPE_F8_E4M3, {2})});
     expect_taken("comfyui", "note: 1 scale beside numbers that are not quantized, like 'b.scale_weight'");
 }

@@ -202,5 +202,23 @@ TEST_F(UnknownTensors, FindingsThatSayTheSameStandTogether) {
                                                             << against.out;
 }
 
+// Nothing says whether it is part of the weight's numbers. A scale of 1 changes nothing.
+TEST_F(UnknownTensors, ScalesBesidePlainWeightsAreNotDropped) {
+    for (const std::string suffix : {".weight_scale", ".scale_weight", ".weight_scale_inv"})
+        for (const float scale : {0.002F, 1.0F}) {
+            write_checkpoint(in(), {random_tensor("x.a.weight", HT_DTYPE_BF16, {64, 64}, 1),
+                                    float_tensor("x.a" + suffix, HT_DTYPE_F32, {1}, std::vector{scale})});
+            const bool refused = scale != 1;
+            const Finished run = requantize();
+            EXPECT_EQ(run.code, refused ? 3 : 0) << suffix << run.err;
+            const Finished verified = halftone({"verify", in()});
+            EXPECT_EQ(verified.code, refused ? 1 : 0) << suffix << verified.out;
+            if (!refused) continue;
+            EXPECT_NE(run.err.find("x.a" + suffix), std::string::npos) << run.err;
+            EXPECT_NE(run.err.find("its weight is plain BF16"), std::string::npos) << run.err;
+            EXPECT_EQ(dequantize().code, 3);
+        }
+}
+
 }  // namespace
 }  // namespace halftone::test

@@ -87,12 +87,24 @@ TEST_F(Quantized, NotALayerWithDummyScales) {
         tensors_.clear();
         add("scaled_fp8", HT_DTYPE_F8_E4M3, {2});
         add("a.weight", dtype);
-        add("a.scale_weight", HT_DTYPE_F32, {1});
+        tensors_.push_back(float_tensor("a.scale_weight", HT_DTYPE_F32, {1}, std::vector{1.0F}));
         add("a.scale_input", HT_DTYPE_F32, {1});
         add("b.weight", dtype);
-        add("b.weight_scale", HT_DTYPE_F32, {});
+        tensors_.push_back(float_tensor("b.weight_scale", HT_DTYPE_BF16, {}, std::vector{1.0F}));
         EXPECT_TRUE(find().empty());
     }
+}
+
+TEST_F(Quantized, AScaleThatIsNoDummyMakesAPlainWeightDoubtful) {
+    for (const ht_dtype dtype : wide_dtypes)
+        for (const float scale : {0.5F, 0.0F, NAN}) {
+            tensors_.clear();
+            add("a.weight", dtype);
+            tensors_.push_back(float_tensor("a.weight_scale", HT_DTYPE_F32, {2}, std::vector{1.0F, scale}));
+            const auto found = find();
+            ASSERT_EQ(found.size(), 1u);
+            EXPECT_NE(found[0].problem.find("its weight is plain"), std::string::npos) << found[0].problem;
+        }
 }
 
 TEST_F(Quantized, NotALayerWithAnEmptyMarkerUnlessItsWeightIsNarrow) {
