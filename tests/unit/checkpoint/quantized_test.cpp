@@ -1,5 +1,6 @@
 #include "core/checkpoint/quantized.hpp"
 
+#include <cmath>
 #include <gtest/gtest.h>
 
 #include "core/base/error.hpp"
@@ -21,6 +22,10 @@ class Quantized : public testing::Test {
     void add_marker(const std::string& layer, const std::string& text) {
         add(layer + ".comfy_quant", HT_DTYPE_U8, {text.size()});
         contents_[layer + ".comfy_quant"] = text;
+    }
+    void add_numbers(const std::string& name, const std::vector<float>& values) {
+        add(name, HT_DTYPE_F32, {values.size()});
+        contents_[name].assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
     }
     void add_header(const std::string& text) { metadata_.emplace_back("_quantization_metadata", text); }
 
@@ -87,10 +92,10 @@ TEST_F(Quantized, NotALayerWithDummyScales) {
         tensors_.clear();
         add("scaled_fp8", HT_DTYPE_F8_E4M3, {2});
         add("a.weight", dtype);
-        tensors_.push_back(float_tensor("a.scale_weight", HT_DTYPE_F32, {1}, std::vector{1.0F}));
+        add_numbers("a.scale_weight", {1});
         add("a.scale_input", HT_DTYPE_F32, {1});
         add("b.weight", dtype);
-        tensors_.push_back(float_tensor("b.weight_scale", HT_DTYPE_BF16, {}, std::vector{1.0F}));
+        add_numbers("b.weight_scale", {1, 1});
         EXPECT_TRUE(find().empty());
     }
 }
@@ -100,7 +105,7 @@ TEST_F(Quantized, AScaleThatIsNoDummyMakesAPlainWeightDoubtful) {
         for (const float scale : {0.5F, 0.0F, NAN}) {
             tensors_.clear();
             add("a.weight", dtype);
-            tensors_.push_back(float_tensor("a.weight_scale", HT_DTYPE_F32, {2}, std::vector{1.0F, scale}));
+            add_numbers("a.weight_scale", {1, scale});
             const auto found = find();
             ASSERT_EQ(found.size(), 1u);
             EXPECT_NE(found[0].problem.find("its weight is plain"), std::string::npos) << found[0].problem;
