@@ -112,7 +112,7 @@ Json parse_json(std::string_view json) {
 }
 
 SortedJson parse_sorted_json(std::string_view json) {
-    if (has_deep_brackets(json)) return {SortedJson::value_t::discarded};
+    if (has_deep_brackets(json)) return SortedJson(SortedJson::value_t::discarded);
     return SortedJson::parse(json, nullptr, /*allow_exceptions=*/false);
 }
 

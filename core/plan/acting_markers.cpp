@@ -13,7 +13,7 @@ constexpr std::string_view marker_suffix = ".comfy_quant", legacy_scale = ".scal
                            legacy_input = ".scale_input";
 
 SortedJson discarded() {
-    return {SortedJson::value_t::discarded};
+    return SortedJson(SortedJson::value_t::discarded);
 }
 
 class Search {

@@ -141,16 +141,32 @@ struct Recognition::State {
         return result;
     }
 
-    // What a plugin sees: of a stack of experts the first. `flat_rows`: of all of them, where they lie below
-    // each other in one dimension; otherwise 0.
-    FoundLayer::Part part(const Tensor& tensor, uint64_t experts, uint64_t flat_rows) const {
+    // How the tensors of a stack of experts may lie: each has a dimension for them, or the rows of all of
+    // them below each other.
+    struct Stack {
+        uint64_t experts = 1, all_rows = 0;
+        bool flat = false;  // the weight itself has no dimension for them
+    };
+
+    Stack stack_of(const QuantizedLayer& layer) const {
+        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
+        Stack stack{experts_of(layer), 0, weight && weight->shape.size() == 2};
+        if (stack.experts == 1) return stack;
+        stack.all_rows = stack.flat ? weight->shape[0] : weight->shape[0] * weight->shape[1];
+        return stack;
+    }
+
+    // What a plugin sees: of a stack of experts the first.
+    FoundLayer::Part part(const Tensor& tensor, const Stack& stack) const {
         FoundLayer::Part part{tensor.name, tensor.dtype, tensor.shape, {}};
         uint64_t bytes = tensor.bytes;
         const uint64_t first = tensor.shape.empty() ? 0 : tensor.shape.front();
-        if (experts > 1 && first > 0 && first == (flat_rows > 0 ? flat_rows : experts)) {
-            part.shape.front() /= experts;
-            if (flat_rows == 0) part.shape.erase(part.shape.begin());
-            bytes /= experts;
+        const bool each = first == stack.experts &&
+                          (stack.flat ? first != stack.all_rows && part.shape.size() > 1 : first > 0);
+        if (stack.experts > 1 && (each || (first > 0 && first == stack.all_rows))) {
+            part.shape.front() /= stack.experts;
+            if (each) part.shape.erase(part.shape.begin());
+            bytes /= stack.experts;
         }
         if (bytes > most_shown_bytes) return part;
         part.bytes.emplace(bytes);
@@ -166,19 +182,14 @@ struct Recognition::State {
                    ? flat_experts_of(layer.name, *weight, parse_sorted_json(layer.configuration))
                    : 1;
     }
-    uint64_t flat_rows_of(const QuantizedLayer& layer) const {
-        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
-        return weight && weight->shape.size() == 2 ? weight->shape.front() : 0;
-    }
-
     FoundLayer found_layer(const QuantizedLayer& layer) const {
         FoundLayer found{layer.name, {}, {}};
-        const uint64_t experts = experts_of(layer);
-        if (!layer.configuration.empty()) found.marker = marker_of(layer, experts);
+        const Stack stack = stack_of(layer);
+        if (!layer.configuration.empty()) found.marker = marker_of(layer, stack.experts);
         for (const Tensor* tensor : tensors_of_layer(*checkpoint, layer.name))
-            found.parts.push_back(part(*tensor, experts, flat_rows_of(layer)));
+            found.parts.push_back(part(*tensor, stack));
         for (const std::string& marker : file_markers_of(layer.name))
-            found.parts.push_back(part(*checkpoint->find(marker), 1, 0));
+            found.parts.push_back(part(*checkpoint->find(marker), {}));
         return found;
     }
 

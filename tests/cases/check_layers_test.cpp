@@ -202,6 +202,12 @@ TEST_F(Check, WhereTheMarkerAsksForFullPrecisionNoActivationsAreQuantized) {
         layer(value);
         expect_taken("comfyui", "fast on NVIDIA from Ada on");
     }
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+           marker("a", R"({"format": "float8_e4m3fn", "full_precision_matrix_mult": true})"),
+           zeros("b.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("b.weight_scale", HT_DTYPE_F32, {}),
+           marker("b", fp8_label)});
+    expect_taken("comfyui", "activations: none: ");
+    expect_taken("comfyui", "fast on NVIDIA from Ada on");
     const auto older = [&](Shape shape) {
         write({zeros("x.a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("x.a.scale_weight", HT_DTYPE_F32, {1}),
                zeros("x.scaled_fp8", HT_DTYPE_F8_E4M3, std::move(shape))});
@@ -240,6 +246,7 @@ TEST_F(Check, AStackMayLieFlatWhereTheLoaderFlattensIt) {
             layer(rel, channel, {4, 32});
             expect_taken("comfyui", "4 bits, as its weights are, and int8 after that");
             expect_taken("comfyui", "since 0.38.1");
+            EXPECT_EQ(check("comfyui").out.find("Halftone cannot read it"), std::string::npos);
         }
     layer({128, 16}, {128}, {128});
     expect_refused("comfyui", {"its '.bias' has the shape [128], and ComfyUI takes [4, 32]"});
