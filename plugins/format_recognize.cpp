@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <string_view>
 
+#include <halftone/toolbox/python_values.hpp>
+
 #include "core/base/error.hpp"
-#include "core/base/json.hpp"
+#include "core/base/json_text.hpp"
 #include "core/base/text.hpp"
 #include "plugins/call.hpp"
 #include "plugins/format.hpp"
@@ -55,14 +57,10 @@ bool multiply(uint64_t& product, uint64_t by) {
 // As loaders read it: any value that counts as true in Python.
 bool asks_for_full_precision(const std::optional<std::string>& marker) {
     if (!marker) return false;
-    const Json parsed = Json::parse(*marker, nullptr, /*allow_exceptions=*/false);
-    const auto found = parsed.is_object() ? parsed.find("full_precision_matrix_mult") : parsed.end();
-    if (!parsed.is_object() || found == parsed.end()) return false;
-    const Json& value = *found;
-    if (value.is_boolean()) return value.get<bool>();
-    if (value.is_number()) return value.get<double>() != 0;
-    if (value.is_string()) return !value.get_ref<const std::string&>().empty();
-    return !value.is_null() && !value.empty();
+    const SortedJson parsed = parse_sorted_json(*marker);
+    if (!parsed.is_object()) return false;
+    const auto found = parsed.find("full_precision_matrix_mult");
+    return found != parsed.end() && toolbox::python_truth(found->dump());
 }
 
 MatrixSource checked_source(const ht_source& claimed, const std::string& culprit) {

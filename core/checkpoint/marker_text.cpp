@@ -1,8 +1,6 @@
 #include "core/checkpoint/marker_text.hpp"
 
 #include <cstdint>
-#include <optional>
-#include <string_view>
 
 namespace halftone {
 namespace {
@@ -75,10 +73,14 @@ std::optional<std::string> decoded(std::string_view bytes, const Encoding& encod
 
 }  // namespace
 
-std::string marker_text(std::string bytes) {
+std::optional<std::string> decoded_marker(std::string_view bytes) {
     const Encoding encoding = encoding_of(bytes);
-    if (encoding.unit == 1) return bytes.substr(encoding.mark);
-    return decoded(std::string_view(bytes).substr(encoding.mark), encoding).value_or(std::move(bytes));
+    bytes.remove_prefix(encoding.mark);
+    return encoding.unit == 1 ? std::string(bytes) : decoded(bytes, encoding);
+}
+
+std::string marker_text(std::string bytes) {
+    return decoded_marker(bytes).value_or(std::move(bytes));
 }
 
 }  // namespace halftone

@@ -1,9 +1,6 @@
 #include "core/plan/acting_markers.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <optional>
-#include <span>
 
 #include "core/checkpoint/layer_configuration.hpp"
 #include "core/checkpoint/quantized.hpp"
@@ -15,8 +12,8 @@ namespace {
 constexpr std::string_view marker_suffix = ".comfy_quant", legacy_scale = ".scale_weight",
                            legacy_input = ".scale_input";
 
-Json discarded() {
-    return {Json::value_t::discarded};
+SortedJson discarded() {
+    return SortedJson(SortedJson::value_t::discarded);
 }
 
 class Search {
@@ -27,7 +24,7 @@ class Search {
         for (const Tensor& tensor : checkpoint_.tensors())
             if (tensor.name.ends_with(marker_suffix))
                 add(tensor.name.substr(0, tensor.name.size() - marker_suffix.size()),
-                    {of_tensor(tensor), false, false, &tensor});
+                    {std::nullopt, false, false, &tensor});
         for (const auto& [key, value] : checkpoint_.metadata())
             if (key == quantization_metadata_key) read_header(value);
         if (!result_.has_header) convert_legacy();
@@ -45,43 +42,35 @@ class Search {
         result_.layers.insert_or_assign(layer, std::move(marker));
     }
 
-    MarkerJson of_tensor(const Tensor& tensor) const {
-        if (dtype::is_float(tensor.dtype) && dtype::bits(tensor.dtype) <= 16 && tensor.dtype != HT_DTYPE_F16)
-            return {discarded(), fmt::format("its marker is {}, whose bytes the loader cannot take",
-                                             dtype::name(tensor.dtype))};
-        if (tensor.bytes > largest_configuration)
-            return {discarded(),
-                    fmt::format("its marker has more than {} KiB", largest_configuration / 1024)};
-        return read_marker_json(checkpoint_.read_all(tensor));
-    }
-
-    static MarkerJson of_entry(const Json& entry) {
-        if (entry.is_object()) return {entry, ""};
+    static MarkerJson of_entry(SortedJson& entry) {
+        if (entry.is_object()) return {std::move(entry), ""};
         return {discarded(), fmt::format("its entry in the header is {}, not an object", entry.type_name())};
     }
 
-    // Text that is no JSON does no harm. JSON of another form stops the load.
+    // Text that is no JSON does no harm. JSON of another form stops the load, and so does what is nested so
+    // deeply that the reader gives up.
     void read_header(const std::string& text) {
         result_.has_header = true;
-        const MarkerJson parsed = read_marker_json(std::as_bytes(std::span(text)));
-        const Json header = Json::parse(text, nullptr, false);
-        if (parsed.value.is_discarded()) {
-            if (!header.is_discarded() && !header.is_null()) result_.header_fault = "TypeError";
+        PythonJson read = read_python_json(text);
+        if (read.too_deep) result_.header_fault = "RecursionError";
+        if (read.value.is_discarded() || read.value.is_null()) return;
+        if (!read.value.is_object()) {
+            result_.header_fault = "TypeError";
             return;
         }
-        const auto layers = parsed.value.find("layers");
-        if (layers == parsed.value.end())
+        const auto layers = read.value.find("layers");
+        if (layers == read.value.end())
             result_.header_fault = "KeyError 'layers'";
         else if (!layers->is_object())
             result_.header_fault = "AttributeError";
         else
-            add_entries(*layers);
+            add_entries(layers->get_ref<SortedJson::object_t&>());
     }
 
     // Prefixes are taken off before the entries are applied for the second time.
-    void add_entries(const Json& layers) {
+    void add_entries(SortedJson::object_t& layers) {
         const std::string prefix = common_prefix(checkpoint_);
-        for (const auto& [layer, entry] : layers.items()) {
+        for (auto& [layer, entry] : layers) {
             const bool there = checkpoint_.find(layer + ".weight") != nullptr;
             add(there || prefix.empty() || !checkpoint_.find(prefix + layer + ".weight") ? layer
                                                                                          : prefix + layer,
@@ -96,21 +85,36 @@ class Search {
         return name.substr(0, name.size() - loader_.legacy_marker.size());
     }
 
+    MarkerJson legacy_marker(bool in_full_precision) const {
+        SortedJson marker = {{"format", loader_.legacy_label}};
+        if (in_full_precision) marker["full_precision_matrix_mult"] = true;
+        return {std::move(marker), ""};
+    }
+
     void convert_legacy() {
         if (loader_.legacy_marker.empty()) return;
-        std::vector<std::string_view> prefixes;
+        std::map<std::string_view, bool> prefixes;  // to whether full precision is asked for below it
         for (const Tensor& tensor : checkpoint_.tensors())
-            if (const auto prefix = prefix_of_mark(tensor.name)) prefixes.push_back(*prefix);
+            if (const auto prefix = prefix_of_mark(tensor.name))
+                prefixes[*prefix] |= element_count(tensor.shape) == 2;
         if (prefixes.empty()) return;
-        const auto is_below = [&](const std::string& name) {
-            return std::ranges::any_of(prefixes,
-                                       [&](std::string_view prefix) { return name.starts_with(prefix); });
-        };
         for (const Tensor& tensor : checkpoint_.tensors()) {
-            if (!is_below(tensor.name)) continue;
-            if (tensor.name.ends_with(legacy_scale))
-                add(tensor.name.substr(0, tensor.name.size() - legacy_scale.size()),
-                    {{Json{{"format", loader_.legacy_label}}, ""}, false, true, nullptr});
+            if (!tensor.name.ends_with(legacy_scale) && !tensor.name.ends_with(legacy_input)) continue;
+            bool below = false, in_full_precision = false;
+            const auto look_up = [&](std::string_view beginning) {
+                const auto found = prefixes.find(beginning);
+                if (found == prefixes.end()) return;
+                below = true;
+                in_full_precision = in_full_precision || found->second;
+            };
+            look_up("");  // prefixes are empty, or end in a dot
+            const std::string_view name = tensor.name;
+            for (size_t dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1))
+                look_up(name.substr(0, dot + 1));
+            if (!below) continue;
+            if (name.ends_with(legacy_scale))
+                add(std::string(name.substr(0, name.size() - legacy_scale.size())),
+                    {legacy_marker(in_full_precision), false, true, nullptr});
             if (tensor.name.ends_with(legacy_input) && element_count(tensor.shape).value_or(0) != 1)
                 result_.refused_scale = &tensor;
         }
@@ -122,6 +126,17 @@ class Search {
 };
 
 }  // namespace
+
+MarkerJson read(const Checkpoint& checkpoint, const ActingMarker& marker) {
+    if (marker.json) return *marker.json;
+    const Tensor& tensor = *marker.tensor;
+    if (dtype::is_float(tensor.dtype) && dtype::bits(tensor.dtype) <= 16 && tensor.dtype != HT_DTYPE_F16)
+        return {discarded(), fmt::format("its marker is {}, whose bytes the loader cannot take",
+                                         dtype::name(tensor.dtype))};
+    if (tensor.bytes > largest_configuration)
+        return {discarded(), fmt::format("its marker has more than {} KiB", largest_configuration / 1024)};
+    return read_marker_json(checkpoint.read_all(tensor));
+}
 
 ActingMarkers acting_markers(const Checkpoint& checkpoint, const Loader& loader) {
     return Search(checkpoint, loader).run();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,11 +14,14 @@ namespace halftone {
 // The marker that a loader acts on: the file's, the one that its header has, or the one that it makes of an
 // older file.
 struct ActingMarker {
-    MarkerJson json;
+    std::optional<MarkerJson> json;  // unset: the file's own, which read() reads
     bool in_header = false;
     bool legacy = false;             // scales are called scale_weight and scale_input
     const Tensor* tensor = nullptr;  // the file's own, which the others replace
 };
+
+// The files' own markers are read one at a time: as trees they take many times as much memory as in the file.
+MarkerJson read(const Checkpoint&, const ActingMarker&);
 
 // What a loader of ComfyUI's kind makes of the markers of a file, before it looks at any layer.
 struct ActingMarkers {

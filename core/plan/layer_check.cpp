@@ -7,6 +7,7 @@
 #include "core/base/text.hpp"
 #include "core/checkpoint/quantized.hpp"
 #include "core/plan/selection.hpp"
+#include "core/plan/stored_matrix.hpp"
 #include "core/plan/value_loss.hpp"
 #include "core/tensor/convert.hpp"
 
@@ -22,11 +23,10 @@ bool is_plain(ht_dtype dtype) {
     return dtype::is_float(dtype) && dtype::bits(dtype) >= 16;
 }
 
-std::string why_nameless(const ActingMarker& acting) {
-    const auto format = acting.json.value.find("format");
-    const std::string where = acting.in_header ? "its entry in the header" : "its marker";
-    if (format == acting.json.value.end() || format->is_null())
-        return fmt::format("{} names no format", where);
+std::string why_nameless(const SortedJson& marker, bool in_header) {
+    const auto format = marker.find("format");
+    const std::string where = in_header ? "its entry in the header" : "its marker";
+    if (format == marker.end() || format->is_null()) return fmt::format("{} names no format", where);
     return fmt::format("{} has {} as its format", where, text::printable(format->dump(-1, ' ', true), 60));
 }
 
@@ -39,30 +39,26 @@ std::vector<std::string> in_quotes_each(const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::string label_of(const Json& marker) {
-    if (!marker.is_object()) return "";
-    const auto found = marker.find("format");
-    return found != marker.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-Judgment LayerCheck::judge(const std::string& name, const ActingMarker& acting,
-                           const LayerAsRead& read) const {
-    Judgment judgment = read.judgment;
+Judgment LayerCheck::judge(const std::string& name, const ActingMarker& acting, const MarkerJson& marker,
+                           const LayerAsRead& as_read) const {
+    Judgment judgment = as_read.judgment;
     const Tensor& weight = *checkpoint_.find(name + ".weight");
     const auto refused = [&](const std::string& why, const std::string& instead = "") {
         judgment.refuse(why, instead);
         return judgment;
     };
-    if (!acting.json.problem.empty())
-        return refused(acting.json.problem, "halftone run with this file as its input writes a clean one");
-    const std::string label = label_of(acting.json.value);
+    if (!marker.problem.empty())
+        return refused(marker.problem, "halftone run with this file as its input writes a clean one");
+    const std::string label = label_of(marker.value);
     if (label.empty())
         return refused(
-            why_nameless(acting),
+            why_nameless(marker.value, acting.in_header),
             "halftone run with this file as its input writes one that names it, if a format here reads it");
     const size_t rank = weight.shape.size();
+    const uint64_t flat = flat_experts_of(name, weight, marker.value);
     const bool stack =
-        rank == 3 && (name.find("expert") != std::string::npos || acting.json.value.contains("num_experts"));
+        flat > 1 ||
+        (rank == 3 && (name.find("expert") != std::string::npos || marker.value.contains("num_experts")));
     const bool known = loaders_.layer_rule(loader_.id, label, LayerKind::matrix) != nullptr;
     if (known && rank != 2 && !stack) {
         if (!is_plain(weight.dtype))
@@ -83,18 +79,23 @@ Judgment LayerCheck::judge(const std::string& name, const ActingMarker& acting,
         return judgment;
     }
     if (judgment.ruled && !judgment.taken) return judgment;
-    const FoundLayerTensors tensors = tensors_of(name, kind, acting);
+    FoundLayerTensors tensors = tensors_of(name, kind, acting, marker.value);
+    tensors.flat_experts = flat;
     const LayerFinding finding = hold_against(*rule, tensors, loader_.name);
     if (!finding.fault.empty()) return refused(finding.fault, finding.advice);
     if (finding.converts && !survives_conversion(weight, *rule, judgment)) return judgment;
-    take(*rule, finding, read, judgment);
+    take(*rule, finding, as_read, judgment);
+    if (kind != LayerKind::embedding && asks_for_full_precision(marker.value)) {
+        judgment.activations = "none: its marker has the weight dequantized before multiplying";
+        judgment.hardware.clear();
+    }
     check_shapes(name, finding, judgment);
     return judgment;
 }
 
-FoundLayerTensors LayerCheck::tensors_of(const std::string& name, LayerKind kind,
-                                         const ActingMarker& acting) const {
-    FoundLayerTensors found{kind, {}, acting.json.value};
+FoundLayerTensors LayerCheck::tensors_of(const std::string& name, LayerKind kind, const ActingMarker& acting,
+                                         const SortedJson& marker) const {
+    FoundLayerTensors found{kind, {}, marker};
     for (const Tensor* tensor : tensors_of_layer(checkpoint_, name)) {
         std::string rest = tensor->name.substr(name.size());
         if (rest.find('.', 1) != std::string::npos) continue;

@@ -24,11 +24,13 @@ class LayerCheck {
         : checkpoint_(checkpoint), loaders_(loaders), loader_(loader), family_(std::move(family)) {}
 
     // Of a layer that has a weight.
-    Judgment judge(const std::string& layer, const ActingMarker&, const LayerAsRead&) const;
+    Judgment judge(const std::string& layer, const ActingMarker&, const MarkerJson&,
+                   const LayerAsRead&) const;
 
   private:
     void judge_undescribed(const std::string& label, LayerKind, Judgment&) const;
-    FoundLayerTensors tensors_of(const std::string& layer, LayerKind, const ActingMarker&) const;
+    FoundLayerTensors tensors_of(const std::string& layer, LayerKind, const ActingMarker&,
+                                 const SortedJson& marker) const;
     bool is_exactly_one(const Tensor&) const;
     bool survives_conversion(const Tensor& weight, const LayerRule&, Judgment&) const;
     void take(const LayerRule&, const LayerFinding&, const LayerAsRead&, Judgment&) const;
@@ -39,8 +41,5 @@ class LayerCheck {
     const Loader& loader_;
     FoundFamily family_;
 };
-
-// The label of a marker, "" if it names none.
-std::string label_of(const Json& marker);
 
 }  // namespace halftone

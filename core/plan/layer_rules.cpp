@@ -13,7 +13,7 @@ namespace halftone {
 namespace {
 
 constexpr std::string_view weight_name = ".weight", bias_name = ".bias", marker_name = ".comfy_quant";
-constexpr std::string_view presence = "has_";  // "has_weight_codebook"
+constexpr std::string_view presence = "has_", dimensions = "rank_";  // "has_weight_codebook"
 constexpr unsigned deepest_let = 8;
 
 bool is_name(std::string_view text) {
@@ -69,8 +69,13 @@ class Holding {
         if (known != values_.end()) return known->second;
         if (name.starts_with(presence))
             return layer_.find("." + std::string(name.substr(presence.size()))) ? 1 : 0;
+        if (name.starts_with(dimensions)) {
+            const FoundTensor* tensor = layer_.find("." + std::string(name.substr(dimensions.size())));
+            return tensor ? static_cast<int64_t>(tensor->shape.size()) : 0;
+        }
         const auto let = std::ranges::find(rule_.let, name, &std::pair<std::string, std::string>::first);
-        if (let == rule_.let.end() || ++depth_ > deepest_let) return std::nullopt;
+        if (let == rule_.let.end() || depth_ == deepest_let) return std::nullopt;
+        ++depth_;
         const std::optional<int64_t> result = arithmetic::evaluate(let->second, lookup_);
         --depth_;
         return result;
@@ -105,19 +110,28 @@ class Holding {
                                 loader_, rule_.dtypes.front()));
             finding_.converts = true;
         }
-        if (weight->shape.size() != rule_.weight.size())
+        Shape shape = weight->shape;
+        if (const uint64_t experts = layer_.flat_experts; experts > 1) {
+            if (rule_.flat.empty() || evaluated(rule_.flat).value_or(0) == 0)
+                return refuse(
+                    fmt::format("its weight is a matrix with the rows of {} experts below each other, "
+                                "and {} needs three dimensions here",
+                                experts, loader_));
+            shape.front() /= experts;
+            shape.insert(shape.begin(), experts);
+        }
+        if (shape.size() != rule_.weight.size())
             return refuse(fmt::format("its weight has {}, and {} takes {} here",
-                                      text::plural(weight->shape.size(), "dimension"), loader_,
-                                      rule_.weight.size()));
+                                      text::plural(shape.size(), "dimension"), loader_, rule_.weight.size()));
         for (size_t i = 0; i < rule_.weight.size(); ++i)
-            values_[rule_.weight[i]] = static_cast<int64_t>(weight->shape[i]);
+            values_[rule_.weight[i]] = static_cast<int64_t>(shape[i]);
         if (std::ranges::find(weight->shape, uint64_t{0}) != weight->shape.end())
             refuse("its weight is empty");
     }
 
     void read_truths() {
         for (const LayerRule::Truth& truth : rule_.truths) {
-            const Json* found = first_of(layer_.marker, truth.keys);
+            const SortedJson* found = first_of(layer_.marker, truth.keys);
             values_[truth.name] = found && is_true(*found) ? 1 : 0;
         }
     }
@@ -125,7 +139,7 @@ class Holding {
     void read_numbers() {
         for (const LayerRule::Number& number : rule_.numbers) {
             if (!number.when.empty() && evaluated(number.when).value_or(0) == 0) continue;
-            const Json* found = first_of(layer_.marker, number.keys);
+            const SortedJson* found = first_of(layer_.marker, number.keys);
             const std::optional<int64_t> value = found ? as_whole(*found) : number.fallback;
             if (!value)
                 return refuse(fmt::format("its marker has {} as {}, which is no whole number",
@@ -137,7 +151,7 @@ class Holding {
 
     void read_texts() {
         for (const LayerRule::Text& text : rule_.texts) {
-            const Json* found = first_of(layer_.marker, text.keys);
+            const SortedJson* found = first_of(layer_.marker, text.keys);
             const std::string value = !found               ? text.fallback
                                       : found->is_string() ? found->get<std::string>()
                                                            : "";

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/base/json.hpp"
+#include "core/base/json_text.hpp"
 #include "core/pipeline/document.hpp"
 #include "core/tensor/dtype.hpp"
 
@@ -24,7 +24,9 @@ struct FoundTensor {
 struct FoundLayerTensors {
     LayerKind kind = LayerKind::matrix;
     std::vector<FoundTensor> tensors;
-    Json marker;  // an object
+    SortedJson marker;  // an object
+    uint64_t flat_experts =
+        1;  // of a stack whose weight is a matrix, with the rows of these below each other
 
     const FoundTensor* find(std::string_view name) const;
 };
@@ -67,6 +69,7 @@ struct LayerRule {
     LayerKind kind = LayerKind::matrix;
     std::string refuses;  // why nothing of the kind works; "" if something does
     std::vector<std::string> weight, dtypes;
+    std::string flat;       // when a stack's weight may be a matrix, the rows of all experts below each other
     std::string converted;  // floating-point weights of another type are converted to this one by value
     std::vector<Truth> truths;
     std::vector<Number> numbers;

@@ -23,10 +23,10 @@ const std::vector<std::string> kinds = {"matrix", "embedding", "stack"};
 class Reader {
   public:
     explicit Reader(const Node& node)
-        : table_(
-              node, "[[layer]]",
-              {"loader", "labels", "kind", "refuses", "weight", "dtypes", "converted", "truths", "numbers",
-               "texts", "let", "must", "tensors", "breaks", "since", "activations", "hardware", "remark"}) {}
+        : table_(node, "[[layer]]",
+                 {"loader", "labels", "kind", "refuses", "weight", "flat", "dtypes", "converted", "truths",
+                  "numbers", "texts", "let", "must", "tensors", "breaks", "since", "activations", "hardware",
+                  "remark"}) {}
 
     LayerRule run() {
         rule_.loader = text_of(table_.required("loader"), table_.what("loader"));
@@ -49,6 +49,7 @@ class Reader {
             names_.insert(side);
         collect_names();
         read_marker();
+        read_expression(table_, "flat", rule_.flat);
         read_let();
         read_tensors();
         read_conditions();
@@ -92,7 +93,9 @@ class Reader {
         const std::string& text = text_of(node, what);
         std::string unknown;
         const std::string problem = arithmetic::problem_of(text, [&](std::string_view name) {
-            if (!names_.contains(std::string(name)) && !name.starts_with("has_")) unknown = name;
+            if (!names_.contains(std::string(name)) && !name.starts_with("has_") &&
+                !name.starts_with("rank_"))
+                unknown = name;
         });
         if (!problem.empty())
             refuse(node.place,

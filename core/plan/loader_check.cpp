@@ -7,6 +7,7 @@
 
 #include <halftone/ext/draft/column_scale.h>
 
+#include "core/base/json_text.hpp"
 #include "core/base/text.hpp"
 #include "core/checkpoint/json_reader.hpp"
 #include "core/checkpoint/quantized.hpp"
@@ -21,7 +22,7 @@ namespace {
 constexpr std::string_view legacy_scale = ".scale_weight";
 
 Json parsed(const std::string& text) {
-    return Json::parse(text, nullptr, false);
+    return parse_json(text);
 }
 
 bool is_one_number(const Shape& shape) {
@@ -111,7 +112,7 @@ class Check {
                 [](const LayerVerdict& one, const std::string& other) { return one.layer < other; });
             const size_t rank = checkpoint_->find(name + ".weight")->shape.size();
             if ((rank != 2 && rank != 3) || (at != end && at->layer == name) ||
-                !acting.json.problem.empty() || label_of(acting.json.value).empty())
+                label_of(read(*checkpoint_, acting).value).empty())
                 continue;
             QuantizedLayer layer;
             layer.name = name;
@@ -126,14 +127,16 @@ class Check {
         own_tensors_.insert(layer.companions.begin(), layer.companions.end());
         const auto acting = acting_.layers.find(layer.name);
         const bool described = by_tensors_ && (acting != acting_.layers.end() || !layer.label.empty());
-        if (by_tensors_ && acting != acting_.layers.end() && !acting->second.legacy)
-            verdict.label = label_of(acting->second.json.value);
+        const MarkerJson acted_on =
+            acting != acting_.layers.end() ? read(*checkpoint_, acting->second) : MarkerJson();
+        if (acting != acting_.layers.end() && !acting->second.legacy)
+            verdict.label = label_of(acted_on.value);
         const Recognized found = recognized(layer, verdict.label);
         verdict.format = found.matrix ? found.matrix->shown : "";
         verdict.judgment = found.judgment;
-        if (by_tensors_ && acting != acting_.layers.end() && !found.in_other_layout)
+        if (acting != acting_.layers.end() && !found.in_other_layout)
             verdict.judgment = LayerCheck(*checkpoint_, loaders_, loader_, family_)
-                                   .judge(layer.name, acting->second,
+                                   .judge(layer.name, acting->second, acted_on,
                                           {found.matrix != nullptr, found.why_not, found.judgment});
         else if (by_tensors_ && !described && is_legacy(found, layer))
             refuse_unconverted(verdict.judgment);
@@ -356,15 +359,15 @@ class Check {
             const Tensor* weight = checkpoint_->find(layer + ".weight");
             const auto acting = acting_.layers.find(layer);
             const bool module = weight && (weight->shape.size() == 2 || weight->shape.size() == 3);
-            const bool broken =
-                by_tensors_ ? module && acting != acting_.layers.end() && !acting->second.json.problem.empty()
-                            : marker.text.empty();
-            if (broken)
+            std::string problem;
+            if (module && acting != acting_.layers.end())
+                problem = read(*checkpoint_, acting->second).problem;
+            if (by_tensors_ ? !problem.empty() : marker.text.empty())
                 result_.obstacles.push_back(
                     {marker.tensor->name,
                      marker.text.empty()
                          ? fmt::format("the marker is empty, and {} stops at it", loader_.name)
-                         : fmt::format("{} stops at it: {}", loader_.name, acting->second.json.problem),
+                         : fmt::format("{} stops at it: {}", loader_.name, problem),
                      "a [[rule]] with match = \"*.comfy_quant\" and action = \"remove\" leaves it out"});
         }
     }

@@ -1,6 +1,9 @@
 #include "core/plan/metadata.hpp"
 
 #include <algorithm>
+#include <map>
+
+#include "core/base/json_text.hpp"
 
 namespace halftone {
 namespace {
@@ -20,7 +23,7 @@ const std::string* quantization_text(const Metadata& metadata) {
 // The quantization metadata of one file, as an object with an object of layers in it.
 Json quantization_of(const Metadata& metadata) {
     const std::string* text = quantization_text(metadata);
-    Json parsed = text ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+    Json parsed = text ? parse_json(*text) : Json();
     if (!parsed.is_object()) parsed = Json{{"format_version", "1.0"}};
     if (!parsed.contains("layers") || !parsed["layers"].is_object()) parsed["layers"] = Json::object();
     return parsed;
@@ -31,9 +34,34 @@ Json quantization_of(const Metadata& metadata) {
 bool still_true(const std::vector<Metadata>& files, const LayerChanges& changes) {
     if (!changes.written.empty() || files.size() != 1) return false;
     const Json old = quantization_of(files.front());
-    return std::ranges::none_of(changes.touched,
-                                [&](const std::string& layer) { return old["layers"].contains(layer); });
+    const auto& layers = old["layers"].get_ref<const Json::object_t&>();
+    return std::ranges::none_of(layers,
+                                [&](const auto& entry) { return changes.touched.contains(entry.first); });
 }
+
+// Entries in the order in which they came first. An object of the JSON library would search all of them for
+// each that is set.
+class Layers {
+  public:
+    void set(const std::string& layer, Json configuration) {
+        const auto [at, is_new] = places_.emplace(layer, entries_.size());
+        if (is_new)
+            entries_.emplace_back(layer, std::move(configuration));
+        else
+            entries_[at->second].second = std::move(configuration);
+    }
+    bool empty() const { return entries_.empty(); }
+    Json take() {
+        Json layers = Json::object();
+        static_cast<Entries&>(layers.get_ref<Json::object_t&>()) = std::move(entries_);
+        return layers;
+    }
+
+  private:
+    using Entries = Json::object_t::Container;
+    Entries entries_;
+    std::map<std::string, size_t> places_;
+};
 
 }  // namespace
 
@@ -61,16 +89,17 @@ Metadata output_metadata(const Metadata& input, const std::vector<Metadata>& fil
     });
     if (verbatim) return result;
 
-    Json whole = quantization_of(input), layers = Json::object();
+    Json whole = quantization_of(input);
+    Layers layers;
     for (const Metadata& file : files) {
-        const Json old = quantization_of(file);
-        for (const auto& [layer, configuration] : old["layers"].items())
-            if (!changes.touched.contains(layer)) layers[layer] = configuration;
+        Json old = quantization_of(file);
+        for (auto& [layer, configuration] : old["layers"].get_ref<Json::object_t&>())
+            if (!changes.touched.contains(layer)) layers.set(layer, std::move(configuration));
     }
     for (const auto& [layer, configuration] : changes.written)
-        layers[layer] = configuration;
+        layers.set(layer, configuration);
     if (layers.empty()) return result;
-    whole["layers"] = std::move(layers);
+    whole["layers"] = layers.take();
     result.emplace_back(quantization_key, python_json(whole));
     return result;
 }

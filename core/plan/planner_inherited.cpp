@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.hpp"
+#include "core/base/json_text.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/inherited.hpp"
 #include "core/plan/marker_json.hpp"
@@ -17,11 +18,9 @@ namespace {
 
 constexpr const char* said_no = "the pipeline says input_scale = \"never\"";
 
-bool asks_for_full_precision(const std::string& configuration) {
-    const Json parsed = Json::parse(configuration, nullptr, /*allow_exceptions=*/false);
-    if (!parsed.is_object()) return false;
-    const Json* const asked = first_of(parsed, {"full_precision_matrix_mult"});
-    return asked && is_true(*asked);
+bool configuration_asks_for_full_precision(const std::string& configuration) {
+    const SortedJson parsed = parse_sorted_json(configuration);
+    return parsed.is_object() && asks_for_full_precision(parsed);
 }
 
 bool same_tensors(const FormatPlan& a, const FormatPlan& b) {
@@ -39,7 +38,7 @@ bool Planner::whole_file_asks_for_full_precision() const {
     };
     return std::ranges::any_of(file_markers_, marks_it) ||
            std::ranges::any_of(quantized_before_, [](const auto& layer) {
-               return asks_for_full_precision(layer.second.configuration);
+               return configuration_asks_for_full_precision(layer.second.configuration);
            });
 }
 

@@ -7,7 +7,7 @@
 #include <halftone/ext/draft/column_scale.h>
 
 #include "core/base/error.hpp"
-#include "core/base/json.hpp"
+#include "core/base/json_text.hpp"
 #include "core/base/os/foreign_call.hpp"
 #include "core/base/text.hpp"
 #include "core/plan/candidates.hpp"
@@ -33,16 +33,19 @@ bool has_size_of(const Tensor& tensor, const StoredTensor& stored, uint64_t expe
            (bytes == stored.bytes && shared && stored.role != HT_ROLE_WEIGHT) || may_differ_in_length(stored);
 }
 
-// As formats see it. Loaders look for what an embedding table's marker says at its root alone; of a stack of
-// experts, of which formats see the first, it says how many there are.
+// As formats see it: always written by us, so that names come without escapes and once each. Loaders look for
+// what an embedding table's marker says at its root alone; of a stack of experts, of which formats see the
+// first, it says how many there are.
 std::string marker_of(const QuantizedLayer& layer, uint64_t experts) {
-    Json marker = Json::parse(layer.configuration, nullptr, /*allow_exceptions=*/false);
+    Json marker = parse_json(layer.configuration);
     if (!marker.is_object()) return layer.configuration;
-    const bool hidden = is_embedding(layer.name + ".weight") && marker.erase("params") > 0;
-    const bool counted = experts > 1 || marker.contains("num_experts");
-    if (counted) marker["num_experts"] = experts;
-    if (!hidden && !counted) return layer.configuration;
+    if (is_embedding(layer.name + ".weight")) marker.erase("params");
+    if (experts > 1 || marker.contains("num_experts")) marker["num_experts"] = experts;
     return marker.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+bool may_be_flat_stack(std::string_view layer, const Tensor& weight) {
+    return weight.shape.size() == 2 && layer.find("expert") != std::string_view::npos;
 }
 
 // Those that know the label can say what is wrong; the others only that it is not theirs.
@@ -66,6 +69,14 @@ std::string problem_of(const QuantizedLayer& layer) {
 }
 
 }  // namespace
+
+uint64_t flat_experts_of(const std::string& layer, const Tensor& weight, const SortedJson& marker) {
+    if (!may_be_flat_stack(layer, weight) || !marker.is_object()) return 1;
+    const auto found = marker.find("num_experts");
+    if (found == marker.end() || !found->is_number_unsigned()) return 1;
+    const auto experts = found->get<uint64_t>();
+    return experts > 1 && weight.shape.front() % experts == 0 ? experts : 1;
+}
 
 bool may_differ_in_length(const StoredTensor& stored) {
     return stored.role == HT_ROLE_STATE_JSON || stored.role == HT_ROLE_MARKER || stored.whole_file;
@@ -130,16 +141,32 @@ struct Recognition::State {
         return result;
     }
 
-    // What a plugin sees: of a stack of experts the first. `flat_rows`: of all of them, where they lie below
-    // each other in one dimension; otherwise 0.
-    FoundLayer::Part part(const Tensor& tensor, uint64_t experts, uint64_t flat_rows) const {
+    // How the tensors of a stack of experts may lie: each has a dimension for them, or the rows of all of
+    // them below each other.
+    struct Stack {
+        uint64_t experts = 1, all_rows = 0;
+        bool flat = false;  // the weight itself has no dimension for them
+    };
+
+    Stack stack_of(const QuantizedLayer& layer) const {
+        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
+        Stack stack{experts_of(layer), 0, weight && weight->shape.size() == 2};
+        if (stack.experts == 1) return stack;
+        stack.all_rows = stack.flat ? weight->shape[0] : weight->shape[0] * weight->shape[1];
+        return stack;
+    }
+
+    // What a plugin sees: of a stack of experts the first.
+    FoundLayer::Part part(const Tensor& tensor, const Stack& stack) const {
         FoundLayer::Part part{tensor.name, tensor.dtype, tensor.shape, {}};
         uint64_t bytes = tensor.bytes;
         const uint64_t first = tensor.shape.empty() ? 0 : tensor.shape.front();
-        if (experts > 1 && first > 0 && first == (flat_rows > 0 ? flat_rows : experts)) {
-            part.shape.front() /= experts;
-            if (flat_rows == 0) part.shape.erase(part.shape.begin());
-            bytes /= experts;
+        const bool each = first == stack.experts &&
+                          (stack.flat ? first != stack.all_rows && part.shape.size() > 1 : first > 0);
+        if (stack.experts > 1 && (each || (first > 0 && first == stack.all_rows))) {
+            part.shape.front() /= stack.experts;
+            if (each) part.shape.erase(part.shape.begin());
+            bytes /= stack.experts;
         }
         if (bytes > most_shown_bytes) return part;
         part.bytes.emplace(bytes);
@@ -147,31 +174,22 @@ struct Recognition::State {
         return part;
     }
 
-    // Of experts whose rows lie below each other in a matrix, the marker alone says how many they are.
     uint64_t experts_of(const QuantizedLayer& layer) const {
         const Tensor* const weight = checkpoint->find(layer.name + ".weight");
         if (!weight) return 1;
         if (is_expert_stack(*weight)) return weight->shape.front();
-        if (weight->shape.size() != 2 || layer.name.find("expert") == std::string::npos) return 1;
-        const Json marker = Json::parse(layer.configuration, nullptr, /*allow_exceptions=*/false);
-        const auto found = marker.is_object() ? marker.find("num_experts") : marker.end();
-        if (found == marker.end() || !found->is_number_unsigned()) return 1;
-        const auto experts = found->get<uint64_t>();
-        return experts > 1 && weight->shape.front() % experts == 0 ? experts : 1;
+        return may_be_flat_stack(layer.name, *weight)
+                   ? flat_experts_of(layer.name, *weight, parse_sorted_json(layer.configuration))
+                   : 1;
     }
-    uint64_t flat_rows_of(const QuantizedLayer& layer) const {
-        const Tensor* const weight = checkpoint->find(layer.name + ".weight");
-        return weight && weight->shape.size() == 2 ? weight->shape.front() : 0;
-    }
-
     FoundLayer found_layer(const QuantizedLayer& layer) const {
         FoundLayer found{layer.name, {}, {}};
-        const uint64_t experts = experts_of(layer);
-        if (!layer.configuration.empty()) found.marker = marker_of(layer, experts);
+        const Stack stack = stack_of(layer);
+        if (!layer.configuration.empty()) found.marker = marker_of(layer, stack.experts);
         for (const Tensor* tensor : tensors_of_layer(*checkpoint, layer.name))
-            found.parts.push_back(part(*tensor, experts, flat_rows_of(layer)));
+            found.parts.push_back(part(*tensor, stack));
         for (const std::string& marker : file_markers_of(layer.name))
-            found.parts.push_back(part(*checkpoint->find(marker), 1, 0));
+            found.parts.push_back(part(*checkpoint->find(marker), {}));
         return found;
     }
 
@@ -182,7 +200,7 @@ struct Recognition::State {
         const auto fail_with = [&](const std::string& more) {
             throw Error(why.code(), why.where(), why.problem(), why.advice() + "\n" + more);
         };
-        Json marker = Json::parse(found.marker.value_or(""), nullptr, /*allow_exceptions=*/false);
+        Json marker = parse_json(found.marker.value_or(""));
         if (!marker.is_object() || marker.contains("orig_shape")) throw why;
         if (!model_weights) model_weights.emplace(*model);
         const Tensor* const weight = model_weights->find(layer.name + ".weight");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "core/base/json_text.hpp"
 #include "core/checkpoint/quantized.hpp"
 #include "plugins/registry.hpp"
 
@@ -28,6 +29,10 @@ struct StoredMatrix {
     uint64_t experts() const { return plan->source().experts; }  // `plan` is of one
     uint64_t held_bytes() const;  // of memory while it is read: companions and grid
 };
+
+// Of experts whose rows lie below each other in a matrix, the marker alone says how many they are; 1 of any
+// other weight.
+uint64_t flat_experts_of(const std::string& layer, const Tensor& weight, const SortedJson& marker);
 
 // Texts of a fixed length are padded with spaces; others' files have them as long as they happen to be.
 bool may_differ_in_length(const StoredTensor&);

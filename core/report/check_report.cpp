@@ -23,17 +23,19 @@ struct Group {
     uint64_t layers = 0;
 };
 
-// What layers of a group have in common.
-std::tuple<std::string_view, std::string_view, bool, std::string_view, std::string_view, std::string> kind_of(
-    const LayerVerdict& layer) {
+// What layers of a group have in common: all that is said of them.
+using Kind = std::tuple<std::string_view, std::string_view, bool, std::string_view, std::string_view,
+                        std::string_view, std::string_view, std::string_view, std::string>;
+Kind kind_of(const LayerVerdict& layer) {
     const Judgment& judgment = layer.judgment;
-    return {layer.label,     layer.format,    judgment.taken,
-            judgment.reason, judgment.advice, text::join(judgment.remarks, "\n")};
+    return {layer.label,          layer.format,      judgment.taken,
+            judgment.reason,      judgment.advice,   judgment.since,
+            judgment.activations, judgment.hardware, text::join(judgment.remarks, "\n")};
 }
 
 std::vector<Group> grouped(const LoaderCheck& check) {
     std::vector<Group> groups;
-    std::map<decltype(kind_of(check.layers.front())), size_t> by_kind;
+    std::map<Kind, size_t> by_kind;
     for (const LayerVerdict& layer : check.layers) {
         const auto [found, is_new] = by_kind.emplace(kind_of(layer), groups.size());
         if (is_new) groups.push_back(Group{&layer});

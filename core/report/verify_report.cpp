@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 
 #include "core/base/error.hpp"
+#include "core/base/json_text.hpp"
 #include "core/base/os/file.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/measures.hpp"
@@ -122,7 +124,8 @@ Json errors_json(const Verification& verification) {
 std::map<std::string, double> recorded_errors(const std::filesystem::path& report) {
     std::ifstream file(report, std::ios::binary);
     if (!file) fail(Exit::input, os::utf8(report), "cannot be read");
-    const Json whole = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const Json whole = parse_json(text);
     const Json* errors = whole.is_object() && whole.contains(run_key) ? &whole[run_key] : nullptr;
     errors =
         errors && errors->is_object() && errors->contains(verified_key) ? &(*errors)[verified_key] : nullptr;

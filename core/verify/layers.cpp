@@ -8,7 +8,7 @@
 #include <halftone/ext/draft/column_scale.h>
 
 #include "core/base/error.hpp"
-#include "core/base/json.hpp"
+#include "core/base/json_text.hpp"
 #include "core/base/text.hpp"
 #include "core/compare/layer_output.hpp"
 #include "core/plan/stored_types.hpp"
@@ -17,9 +17,6 @@ namespace halftone {
 namespace {
 
 constexpr std::string_view marker_suffix = ".comfy_quant", weight_suffix = ".weight";
-
-// Without an order of members: what two texts say.
-using Unordered = nlohmann::json;
 
 class LayerChecks {
   public:
@@ -65,13 +62,16 @@ class LayerChecks {
             const auto entry =
                 std::ranges::find(file.metadata, quantization_metadata_key, &Metadata::value_type::first);
             if (entry == file.metadata.end()) continue;
-            const auto whole = Unordered::parse(entry->second, nullptr, /*allow_exceptions=*/false);
-            if (!whole.is_object() || !whole.contains("layers") || !whole["layers"].is_object()) {
-                findings_.add(os::utf8(file.path), "its '{}' names no layers", quantization_metadata_key);
+            SortedJson whole = parse_sorted_json(entry->second);
+            const auto layers = whole.is_object() ? whole.find("layers") : whole.end();
+            if (!whole.is_object() || layers == whole.end() || !layers->is_object()) {
+                findings_.add(
+                    os::utf8(file.path), "its '{}' {}", quantization_metadata_key,
+                    is_nested_too_deeply(entry->second) ? "is nested too deeply" : "names no layers");
                 continue;
             }
-            for (const auto& [layer, configuration] : whole["layers"].items()) {
-                header_.insert_or_assign(layer, configuration);
+            for (auto& [layer, configuration] : layers->get_ref<SortedJson::object_t&>()) {
+                header_.insert_or_assign(layer, std::move(configuration));
                 if (!has_weight(layer))
                     findings_.add(layer, "has an entry in the header's '{}', but there is no tensor '{}{}'",
                                   quantization_metadata_key, text::printable(layer), weight_suffix);
@@ -80,11 +80,10 @@ class LayerChecks {
     }
 
     void read_markers() {
-        for (const LayerMarker& marker : layer_markers(*checkpoint_)) {
-            // What is no JSON is told where the layer is recognized.
-            auto told = Unordered::parse(marker.text, nullptr, /*allow_exceptions=*/false);
-            if (!told.is_discarded()) markers_.emplace(marker.layer, std::move(told));
-        }
+        // What is no JSON is told where the layer is recognized.
+        for (LayerMarker& marker : layer_markers(*checkpoint_))
+            if (!parse_sorted_json(marker.text).is_discarded())
+                markers_.emplace(std::move(marker.layer), std::move(marker.text));
     }
 
     // Loaders believe the header, so a poorer entry there is as bad as a wrong one. Where some layers have
@@ -98,9 +97,9 @@ class LayerChecks {
                 if (both && has_weight(layer))
                     findings_.add(layer, "has an entry in the header, but no {}, unlike other layers",
                                   marker_suffix);
-            } else if (marker->second != entry) {
+            } else if (const SortedJson said = parse_sorted_json(marker->second); said != entry) {
                 findings_.add(layer, "the header says {}, its {} {}", entry.dump(), marker_suffix,
-                              marker->second.dump());
+                              said.dump());
             }
         }
         if (!both) return;
@@ -180,7 +179,8 @@ class LayerChecks {
     std::shared_ptr<const Checkpoint> checkpoint_, model_;
     Registry& registry_;
     Findings& findings_;
-    std::map<std::string, Unordered> header_, markers_;  // by layer
+    std::map<std::string, SortedJson> header_;           // by layer
+    std::map<std::string, std::string> markers_;         // likewise, as texts: trees take many times as much
     std::optional<std::set<std::string>> file_markers_;  // without their prefixes; unset: not looked for yet
 };
 

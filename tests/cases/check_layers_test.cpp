@@ -166,5 +166,119 @@ TEST_F(Check, OtherFilesThanModelsGetASentence) {
     expect_refused("comfyui", {"the file is a model in diffusers' layout: "});
 }
 
+TEST_F(Check, WhatIsNestedWithoutEndIsRefusedAndStopsNothingElse) {
+    const auto nested = [](size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+    const std::vector<NewTensor> layer = {zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}),
+                                          zeros("a.weight_scale", HT_DTYPE_F32, {})};
+    for (const size_t levels : {600U, 120'000U, 2'000'000U}) {
+        write(layer, header("a", R"({"format": "float8_e4m3fn", "x": )" + nested(levels) + "}"));
+        expect_refused("comfyui", {"ComfyUI stops at the header's '_quantization_metadata': RecursionError"});
+    }
+    std::vector<NewTensor> marked = layer;
+    marked.push_back(marker("a", R"({"format": "float8_e4m3fn", "x": )" + nested(30'000) + "}"));
+    write(marked);
+    expect_refused("comfyui", {"its marker is nested too deeply"});
+    write(marked, header("a", fp8_label));
+    EXPECT_EQ(check("comfyui").code, 0) << "the header counts";
+}
+
+TEST_F(Check, NamesInAMarkerMayBeWrittenWithEscapes) {
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+           marker("a", R"({"\u0066ormat": "float8\u005fe4m3fn", "x": 1})")});
+    expect_taken("comfyui", "(fp8)");
+}
+
+TEST_F(Check, WhereTheMarkerAsksForFullPrecisionNoActivationsAreQuantized) {
+    const auto layer = [&](const std::string& value) {
+        write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+               marker("a", R"({"format": "float8_e4m3fn", "full_precision_matrix_mult": )" + value + "}")});
+    };
+    for (const char* value : {"true", "1", R"("no")"}) {
+        layer(value);
+        expect_taken("comfyui", "activations: none: ");
+        EXPECT_EQ(check("comfyui").out.find("fast on"), std::string::npos) << value;
+    }
+    for (const char* value : {"false", "0", "null"}) {
+        layer(value);
+        expect_taken("comfyui", "fast on NVIDIA from Ada on");
+    }
+    write({zeros("a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("a.weight_scale", HT_DTYPE_F32, {}),
+           marker("a", R"({"format": "float8_e4m3fn", "full_precision_matrix_mult": true})"),
+           zeros("b.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("b.weight_scale", HT_DTYPE_F32, {}),
+           marker("b", fp8_label)});
+    expect_taken("comfyui", "activations: none: ");
+    expect_taken("comfyui", "fast on NVIDIA from Ada on");
+    const auto older = [&](Shape shape) {
+        write({zeros("x.a.weight", HT_DTYPE_F8_E4M3, {4, 4}), zeros("x.a.scale_weight", HT_DTYPE_F32, {1}),
+               zeros("x.scaled_fp8", HT_DTYPE_F8_E4M3, std::move(shape))});
+    };
+    older({2});
+    expect_taken("comfyui", "activations: none: ");
+    older({0});
+    expect_taken("comfyui", "fast on NVIDIA from Ada on");
+}
+
+TEST_F(Check, AnOlderMarkSpeaksForWhatIsBelowItsPrefix) {
+    const auto layer = [&](const std::string& mark) {
+        write({zeros("x.y.a.weight", HT_DTYPE_F8_E4M3, {4, 4}),
+               zeros("x.y.a.scale_weight", HT_DTYPE_F32, {1}), zeros(mark, HT_DTYPE_F8_E4M3, {0})});
+    };
+    for (const char* mark : {"scaled_fp8", "x.scaled_fp8", "x.y.scaled_fp8", "x.y.a.scaled_fp8"}) {
+        layer(mark);
+        expect_taken("comfyui");
+    }
+    for (const char* mark : {"y.scaled_fp8", "x.y.b.scaled_fp8"}) {
+        layer(mark);
+        EXPECT_EQ(check("comfyui").code, 1) << mark;
+    }
+}
+
+TEST_F(Check, AStackMayLieFlatWhereTheLoaderFlattensIt) {
+    constexpr const char* asym = R"({"format": "asym_w4a8_int8", "num_experts": 4})";
+    const auto layer = [&](Shape rel, Shape channel, Shape bias) {
+        write({zeros("mlp.experts.up.weight", HT_DTYPE_I8, {4 * 32, 128}),
+               zeros("mlp.experts.up.weight_s_rel", HT_DTYPE_F8_E4M3, std::move(rel)),
+               zeros("mlp.experts.up.weight_s_channel", HT_DTYPE_F32, std::move(channel)),
+               zeros("mlp.experts.up.bias", HT_DTYPE_F32, std::move(bias)), marker("mlp.experts.up", asym)});
+    };
+    for (const Shape& rel : {Shape{128, 16}, Shape{4, 32, 16}})
+        for (const Shape& channel : {Shape{128}, Shape{4, 32}}) {
+            layer(rel, channel, {4, 32});
+            expect_taken("comfyui", "4 bits, as its weights are, and int8 after that");
+            expect_taken("comfyui", "since 0.38.1");
+            EXPECT_EQ(check("comfyui").out.find("Halftone cannot read it"), std::string::npos);
+        }
+    layer({128, 16}, {128}, {128});
+    expect_refused("comfyui", {"its '.bias' has the shape [128], and ComfyUI takes [4, 32]"});
+
+    const auto int8 = [&](Shape scale) {
+        write({zeros("mlp.experts.up.weight", HT_DTYPE_I8, {4 * 32, 256}),
+               zeros("mlp.experts.up.weight_scale", HT_DTYPE_F32, std::move(scale)),
+               marker("mlp.experts.up", R"({"format": "int8_tensorwise", "num_experts": 4})")});
+    };
+    int8({4, 32, 1});
+    expect_taken("comfyui", "int8 of the whole batch");
+    int8({128, 1});
+    expect_refused("comfyui", {"the rows of 4 experts below each other, and ComfyUI needs three dimensions"});
+}
+
+TEST_F(Check, AColumnScaleMayBeOneNumberOfAnyShapeThatBroadcasts) {
+    const auto layer = [&](Shape scale) {
+        write({zeros("a.weight", HT_DTYPE_U8, {64, 128}),
+               zeros("a.weight_scale", HT_DTYPE_F8_E4M3, {128, 16}),
+               zeros("a.weight_scale_2", HT_DTYPE_F32, {}),
+               zeros("a.pre_quant_scale", HT_DTYPE_F32, std::move(scale)),
+               marker("a", R"({"format": "nvfp4"})")});
+    };
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{1, 1}, Shape{256}, Shape{1, 256}}) {
+        layer(shape);
+        expect_taken("comfyui");
+    }
+    for (const Shape& shape : {Shape{256, 1}, Shape{1, 1, 256}, Shape{128}}) {
+        layer(shape);
+        expect_refused("comfyui", {"its '.pre_quant_scale' has the shape"});
+    }
+}
+
 }  // namespace
 }  // namespace halftone::test

@@ -307,6 +307,17 @@ TEST_F(Verify, AStaleHeaderEntryIsFound) {
                   "blocks.0.mlp: has a .comfy_quant, but no entry in the header"});
 }
 
+TEST_F(Verify, AHeaderThatIsNestedWithoutEndIsFound) {
+    ASSERT_EQ(run().code, 0);
+    change([&](auto&, Metadata& metadata) {
+        for (auto& [key, value] : metadata)
+            if (key == "_quantization_metadata")
+                value.insert(value.rfind("}}"),
+                             R"(, "x": )" + std::string(2'000'000, '[') + std::string(2'000'000, ']'));
+    });
+    expect_found(verify(), {"its '_quantization_metadata' is nested too deeply"});
+}
+
 TEST_F(Verify, MissingAndLeftOverCompanionsAreFound) {
     const auto without = [](const std::string& name) {
         return [name](auto& tensors, Metadata&) {

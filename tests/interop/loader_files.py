@@ -151,6 +151,13 @@ def foreign():
     flat = trial.changed("flat scales")
     flat.tensors[f"{STACK}.weight_s_rel"] = flat.tensors[f"{STACK}.weight_s_rel"].reshape(128, -1)
     flat.tensors[f"{STACK}.weight_s_channel"] = flat.tensors[f"{STACK}.weight_s_channel"].reshape(-1)
+    for bias in (None, (4, 32), (128,)):  # the weight as a matrix, the scales either way
+        for scales in (trial, flat):
+            all_flat = scales.changed(f"flat weight, bias {bias}")
+            all_flat.tensors[f"{STACK}.weight"] = scales.tensors[f"{STACK}.weight"].reshape(128, -1)
+            if bias:
+                all_flat.tensors[f"{STACK}.bias"] = torch.zeros(bias)
+            trials.append(all_flat)
     trials += [trial, flat]
     rows = [kit.TensorWiseINT8Layout.quantize(one, per_channel=True, convrot=True, convrot_groupsize=64) for one in stack]
     trial = Trial("int8 rotated stack", {f"{STACK}.weight": torch.stack([q for q, _ in rows]),
@@ -158,6 +165,11 @@ def foreign():
     trial.mark(STACK, {"format": "int8_tensorwise", "convrot": True, "convrot_groupsize": 64, "num_experts": 4})
     per_expert = trial.changed("[E, N]")
     per_expert.tensors[f"{STACK}.weight_scale"] = per_expert.tensors[f"{STACK}.weight_scale"].reshape(4, 32)
+    for scale in ((4, 32, 1), (128, 1)):
+        flat = trial.changed(f"flat weight, scales {list(scale)}")
+        for name, shape in (("weight", (128, -1)), ("weight_scale", scale)):
+            flat.tensors[f"{STACK}.{name}"] = trial.tensors[f"{STACK}.{name}"].reshape(shape)
+        trials.append(flat)
     trials += [trial, per_expert]
     trial = Trial("awq stack", {f"{STACK}.{key}": torch.stack([awq(one, 64, torch.bfloat16)[key] for one in stack])
                                 for key in ("weight", "weight_scale", "weight_zeros")}, {}, [STACK], 3e-2)

@@ -156,7 +156,8 @@ def tensor_changes(trial, layer):
                          ("input_scale", torch.ones((), dtype=torch.bfloat16)),
                          ("input_scale", torch.ones(1, dtype=torch.float16)), ("input_scale", torch.ones(1, 1, 1)),
                          ("pre_quant_scale", torch.ones(256)), ("pre_quant_scale", torch.ones(1, 256)),
-                         ("pre_quant_scale", torch.ones(7)), ("pre_quant_scale", torch.ones((), dtype=torch.bfloat16)),
+                         ("pre_quant_scale", torch.ones(7)), ("pre_quant_scale", torch.ones(1)),
+                         ("pre_quant_scale", torch.ones(1, 1)), ("pre_quant_scale", torch.ones(1, 1, 256)), ("pre_quant_scale", torch.ones((), dtype=torch.bfloat16)),
                          ("pre_quant_scale", torch.ones(256, 1)),
                          ("something", torch.ones(3)), ("weight_zero", torch.ones(4, 64)),
                          ("lora_note", torch.ones(1, dtype=torch.uint8))):

@@ -45,6 +45,20 @@ TEST(OutputMetadata, MergesEntriesOfLayersThatStayWithNewOnes) {
     EXPECT_EQ(layers["changes"]["format"], "new");
 }
 
+TEST(OutputMetadata, EntriesKeepTheOrderInWhichTheyCameFirst) {
+    const auto of = [](const std::string& layers) {
+        return Metadata{{"_quantization_metadata", R"({"format_version": "1.0", "layers": )" + layers + "}"}};
+    };
+    LayerChanges changes;
+    changes.written["a"] = Json{{"format", "new"}};
+    changes.written["e"] = Json{{"format", "new"}};
+    const Metadata first = of(R"({"d": {"n": 1}, "b": {"n": 2}, "a": {"n": 3}})"),
+                   second = of(R"({"c": {"n": 4}, "b": {"n": 5}})");
+    EXPECT_EQ(output_metadata(first, {first, second}, changes).back().second,
+              R"({"format_version": "1.0", "layers": {"d": {"n": 1}, "b": {"n": 5}, "a": {"format": "new"}, )"
+              R"("c": {"n": 4}, "e": {"format": "new"}}})");
+}
+
 TEST(OutputMetadata, KeepsTheEntryToTheByteWhereItStaysTrue) {
     const Metadata input = {
         {"a", "1"},

@@ -14,7 +14,7 @@ namespace toolbox {
 
 namespace detail {
 
-constexpr std::string_view json_space = " \t\r\n";
+constexpr std::string_view json_space = " \t\r\n", python_space = " \t\r\n\v\f";
 
 // What is too small for a double is 0, what is too large infinite.
 inline std::optional<double> python_number(std::string_view json) {
@@ -26,11 +26,35 @@ inline std::optional<double> python_number(std::string_view json) {
     return error == std::errc() ? std::optional(number) : std::nullopt;
 }
 
-// int(text): spaces around it, a sign, digits with single underscores between them.
-inline std::optional<int64_t> python_whole(std::string_view text) {
-    const size_t first = text.find_first_not_of(json_space);
+// The characters of a JSON text that stand between its quotes, as far as int() can make use of them: others
+// than ASCII become something that is no digit.
+inline std::string ascii_of(std::string_view json) {
+    std::string text;
+    for (size_t i = 0; i < json.size(); ++i) {
+        if (json[i] != '\\' || ++i == json.size()) {
+            text += json[i < json.size() ? i : i - 1];
+        } else if (json[i] == 'u') {
+            unsigned code = 0;
+            const std::string_view hex = json.substr(i + 1, 4);
+            const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), code, 16);
+            const bool ascii = error == std::errc() && end == hex.data() + 4 && code < 0x80;
+            text += ascii ? static_cast<char>(code) : '?';
+            i += hex.size();
+        } else {
+            const size_t at = std::string_view("tnrfb").find(json[i]);
+            text += at == std::string_view::npos ? json[i] : "\t\n\r\f\b"[at];
+        }
+    }
+    return text;
+}
+
+// int(text): white space around it, a sign, digits with single underscores between them.
+inline std::optional<int64_t> python_whole(std::string_view json) {
+    const std::string plain = ascii_of(json);
+    std::string_view text = plain;
+    const size_t first = text.find_first_not_of(python_space);
     if (first == text.npos) return std::nullopt;
-    text = text.substr(first, text.find_last_not_of(json_space) - first + 1);
+    text = text.substr(first, text.find_last_not_of(python_space) - first + 1);
     std::string digits;
     if (text.front() == '-') digits = "-";
     if (text.front() == '-' || text.front() == '+') text.remove_prefix(1);
