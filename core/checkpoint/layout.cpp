@@ -148,8 +148,7 @@ std::vector<std::vector<OutputTensor>> split_into_shards(std::vector<OutputTenso
         shards.back().push_back(std::move(tensor));
     };
     const auto make_room = [&](uint64_t bytes) {
-        if (bytes <= shard_size - std::min(used, shard_size) || shards.back().empty())
-            return;
+        if (bytes <= shard_size - std::min(used, shard_size) || shards.back().empty()) return;
         shards.emplace_back();
         used = 0;
     };

@@ -166,13 +166,11 @@ TEST(Nvfp4Recognize, RefusesWhatDoesNotFit) {
 
 // Loaders view the bytes of codes and of block scales, and convert the other scale.
 TEST(Nvfp4Recognize, TakesOtherTypesAndShapesOfTheSameBytes) {
-    const Tensor others[] = {{".weight", HT_DTYPE_I8, {32, 24}},
-                             {".weight_scale", HT_DTYPE_U8, {128, 4}},
-                             {".weight_scale", HT_DTYPE_I8, {4, 128}},
-                             {".weight_scale", HT_DTYPE_F8_E5M2, {512}},
-                             {".weight_scale", HT_DTYPE_I32, {128, 1}},
-                             {".weight_scale_2", HT_DTYPE_BF16, {}},
-                             {".weight_scale_2", HT_DTYPE_F16, {1}}};
+    const Tensor others[] = {
+        {".weight", HT_DTYPE_I8, {32, 24}},        {".weight_scale", HT_DTYPE_U8, {128, 4}},
+        {".weight_scale", HT_DTYPE_I8, {4, 128}},  {".weight_scale", HT_DTYPE_F8_E5M2, {512}},
+        {".weight_scale", HT_DTYPE_I32, {128, 1}}, {".weight_scale_2", HT_DTYPE_BF16, {}},
+        {".weight_scale_2", HT_DTYPE_F16, {1}}};
     for (const Tensor& other : others) {
         Tensors tensors = stored;
         for (Tensor& one : tensors)

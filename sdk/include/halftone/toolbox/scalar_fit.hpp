@@ -116,8 +116,7 @@ class ScalarFit {
         const Fitted fitted = at(grid);
         const ScaleGroups& g = parts_.groups;
         const uint64_t first = g.at(in.region.row, in.region.col);
-        const uint64_t last =
-            g.at(in.region.row + in.region.rows - 1, in.region.col + in.region.cols - 1);
+        const uint64_t last = g.at(in.region.row + in.region.rows - 1, in.region.col + in.region.cols - 1);
         for (uint64_t group = first; group <= last; ++group)
             fitted.amax[group] = 0;
         each_piece(in, [&](uint64_t, uint64_t, const float* x, uint64_t n, uint64_t group) {
