@@ -88,7 +88,7 @@ TEST_F(Hints, FilesOfOtherKindsAreCalledByTheirName) {
              {run("format = \"fp8\"\n", "", {"-i", path}), halftone({"inspect", path})})
             expect_said(finished, 3, {name, kind, "not a safetensors file", "convert it"});
     }
-    write_text(folder_ / "x.safetensors", std::string("GGUF\3\0\0\0 and so on, for a while", 34));
+    write_text(folder_ / "x.safetensors", std::string("GGUF\3\0\0\0", 8) + std::string(30, ' '));
     expect_said(halftone({"inspect", (folder_ / "x.safetensors").string()}), 3,
                 {"is a GGUF file, not a safetensors file"});
 }

@@ -7,6 +7,14 @@
 
 namespace halftone::test {
 
+// Sanitizers have handlers, reports and memory of their own, and the programs that these tests run have them
+// too.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
 struct Finished {
     int code = -1;  // exit code, or -1 if a signal ended it
     int signal = 0;

@@ -51,6 +51,7 @@ TEST_F(UnneededPlugins, StayClosed) {
 TEST_F(UnneededPlugins, AreOpenedForWhatNothingElseCanRead) {
     write({zeros("a.weight", HT_DTYPE_U8, {2, 2}), marker("a", R"({"format": "acme.ends"})")});
     const Finished finished = with({"verify", (folder_ / "in.safetensors").string()});
+    if (sanitized) GTEST_SKIP() << "the sanitizer's _exit() is found first";
     EXPECT_EQ(finished.code, 4);
     EXPECT_NE(finished.err.find("format 'acme.ends' ("), std::string::npos) << finished.err;
 }

@@ -59,6 +59,10 @@ def marker_changes(trial, layer, all_texts):
             yield with_(f"format {label!r}", format=label)
     yield with_("no format", format=...)
     yield with_("full precision", full_precision_matrix_mult=True)
+    for value in (True, 1, 0):  # nothing is scaled by it then, so that it may be anything
+        other = with_(f"full precision {value!r}, input_scale of two", full_precision_matrix_mult=value)
+        other.tensors[f"{layer}.input_scale"] = torch.ones(2)
+        yield other
     rotation = {key: marker[key] for key in ("convrot", "convrot_groupsize") if key in marker}
     if rotation:
         group = rotation["convrot_groupsize"]
