@@ -133,6 +133,7 @@ class Layer:
 
     def __init__(self, name, state, kind, shape, bias):
         self.name, self.state, self.kind, self.shape, self.has_bias = name, state, kind, tuple(shape), bias
+        self.exact = False
 
     def tensor(self, name):
         return self.state.get(f"{self.name}.{name}")
@@ -211,6 +212,7 @@ class Layer:
         return found
 
     def quantized(self, weight, marker, label):
+        self.exact = bool(marker.root.get("full_precision_matrix_mult", False))  # inputs are not rounded then
         name, layout = LAYOUTS[label]
         scales = self.scales(marker, label)
         codes = weight.to(STORAGE[label])
@@ -228,7 +230,7 @@ class Layer:
         x = torch.randn(8, shape[1], dtype=torch.bfloat16)
         expected = x.float() @ result.float().T
         stored = QuantizedTensor(codes, name, layout.Params(**scales, orig_dtype=torch.bfloat16, orig_shape=shape))
-        given = self.tensor("input_scale") if with_inputs else None
+        given = self.tensor("input_scale") if with_inputs and not self.exact else None
         if label in DIRECTLY_MULTIPLIED:
             product = torch.nn.functional.linear(x, stored, None)
         elif label in ("float8_e4m3fn", "float8_e5m2") and with_inputs:
